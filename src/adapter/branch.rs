@@ -1,0 +1,460 @@
+//! LoRA and DoRA on one linear: forward, backward, norms, merge.
+//!
+//! With W [out, in], A [r, in], B [out, r], s the scaling, n the row norms of W + sBA (constant in the backward, DoRA
+//! §4.3), g = m / n and U = xWᵀ + s(xAᵀ)Bᵀ:
+//! LoRA  y = xWᵀ + b + s(x̂Aᵀ)Bᵀ; DoRA  y = g⊙U + b, and with dropout y = xWᵀ + b − x̂Wᵀ + g⊙U(x̂), as PEFT does it: the
+//! magnitude acts on the dropped-out x̂, the base on x (peft lora/dora.py, lora/variants.py).
+
+use rayon::prelude::*;
+
+use crate::error::{Problem, Result};
+use crate::kernels::gemm::{Mat, MatMut, Write, matmul};
+use crate::kernels::linear;
+use crate::model::{Linear, Saved, Site};
+
+/// Multiplies x [rows, in] by its dropout mask: the same one whenever it is called in a step.
+pub(super) type Drop<'a> = dyn Fn(&mut [f32]) + Sync + 'a;
+
+/// What one linear's adapter is made of, besides its parameters.
+#[derive(Debug)]
+pub(super) struct Branch {
+    pub site: Site,
+    pub rank: usize,
+    pub scaling: f32,
+    /// Indices of A, B and (DoRA) the magnitude among the adapter's parameters.
+    pub a: usize,
+    pub b: usize,
+    pub m: Option<usize>,
+    /// DoRA only.
+    pub norms: Norms,
+}
+
+/// DoRA's row norms: those of the frozen weight once, those of W + sBA after every step.
+#[derive(Debug, Default)]
+pub(super) struct Norms {
+    /// ‖W‖² per row.
+    pub base_squared: Vec<f64>,
+    /// n = ‖W + sBA‖ per row.
+    pub n: Vec<f32>,
+    /// g = m / n.
+    pub gain: Vec<f32>,
+}
+
+/// The values of a branch's parameters.
+#[derive(Clone, Copy)]
+pub(super) struct Values<'a> {
+    pub a: &'a [f32],
+    pub b: &'a [f32],
+    pub m: Option<&'a [f32]>,
+}
+
+/// Where a branch's gradients go.
+pub(super) struct Grads<'a> {
+    pub a: &'a mut [f32],
+    pub b: &'a mut [f32],
+    pub m: Option<&'a mut [f32]>,
+}
+
+impl Branch {
+    /// n² = ‖W‖² + 2s·rowsum((WAᵀ)⊙B) + s²·rowsum((B(AAᵀ))⊙B), clamped at 0; W + sBA is never built.
+    pub(super) fn refresh(&mut self, base: &Linear, values: Values<'_>) -> Result<()> {
+        let Some(m) = values.m else { return Ok(()) };
+        let (r, inner, out) = (self.rank, base.inner(), base.out());
+        let mut projected = vec![0.0; r * out];
+        // Exact: n² is a small difference of large sums, and PEFT leaves A unrounded.
+        linear::few::products(base.weight().matrix(), values.a, &mut projected);
+        let mut gram = vec![0.0; r * r];
+        matmul(
+            MatMut::new(&mut gram, r, r),
+            Write::Set,
+            1.0,
+            Mat::new(values.a, r, inner),
+            Mat::new(values.a, r, inner).t(),
+        );
+        let s = f64::from(self.scaling);
+        let norm = |j: usize| {
+            let b = &values.b[j * r..(j + 1) * r];
+            let (mut cross, mut square) = (0.0, 0.0);
+            for (k, bk) in b.iter().enumerate() {
+                cross += f64::from(projected[j * r + k]) * f64::from(*bk);
+                let row: f64 =
+                    b.iter().zip(&gram[k * r..(k + 1) * r]).map(|(x, g)| f64::from(*x) * f64::from(*g)).sum();
+                square += row * f64::from(*bk);
+            }
+            (self.norms.base_squared[j] + 2.0 * s * cross + s * s * square).max(0.0).sqrt() as f32
+        };
+        let n: Vec<f32> = (0..out).into_par_iter().map(norm).collect();
+        if let Some(row) = n.iter().position(|n| *n == 0.0 || !n.is_finite()) {
+            return Err(Problem::failed(format!("{}: row {row} of the adapted weight has norm {}", self.site, n[row]))
+                .hint("DoRA divides by this norm; use adapter_type \"lora\" or another base model")
+                .into());
+        }
+        self.norms.gain = m.iter().zip(&n).map(|(m, n)| m / n).collect();
+        self.norms.n = n;
+        Ok(())
+    }
+
+    /// y [rows, out] = the adapted linear of x [rows, in].
+    pub(super) fn forward(
+        &self,
+        base: &Linear,
+        values: Values<'_>,
+        x: &[f32],
+        y: &mut [f32],
+        saved: Option<&mut Saved>,
+        drop: Option<&Drop<'_>>,
+    ) {
+        let dropped = dropped(x, drop);
+        let branch_input = dropped.as_deref().unwrap_or(x);
+        let low_rank = self.low_rank(base, values, branch_input);
+        let mut keep = Vec::new();
+        if values.m.is_none() {
+            base.forward(x, y);
+            self.add_branch(base, values, &low_rank, y);
+        } else {
+            // U, the product before the magnitude.
+            base.product(branch_input, y);
+            let base_of_dropped = dropped.is_some().then(|| y.to_vec());
+            self.add_branch(base, values, &low_rank, y);
+            if saved.is_some() {
+                keep = vec![0.0; y.len()];
+            }
+            let bias = base.bias();
+            finish(y, &mut keep, &self.norms.gain, if dropped.is_none() { bias } else { None });
+            if let Some(mut base_term) = base_of_dropped {
+                // y = xWᵀ − x̂Wᵀ + g⊙U.
+                for (y, p) in y.iter_mut().zip(&base_term) {
+                    *y -= p;
+                }
+                base.product(x, &mut base_term);
+                for (y, p) in y.iter_mut().zip(&base_term) {
+                    *y += p;
+                }
+                if let Some(bias) = bias {
+                    linear::add_bias(y, bias);
+                }
+            }
+        }
+        if let Some(saved) = saved {
+            saved.0 = vec![low_rank, keep];
+        }
+    }
+
+    /// Adds dA = (sHB)ᵀx̂, dB = sHᵀ(x̂Aᵀ), dm = Σ dy⊙U / n with H = g⊙dy (LoRA: H = dy), and
+    /// dx += HW + (sHB)A, with dropout dx += dy·W + mask⊙((dy⊙(g−1))W + (sHB)A).
+    #[expect(clippy::too_many_arguments, reason = "everything one linear's backward needs")]
+    pub(super) fn backward(
+        &self,
+        base: &Linear,
+        values: Values<'_>,
+        grads: Grads<'_>,
+        x: &[f32],
+        saved: &Saved,
+        drop: Option<&Drop<'_>>,
+        dy: &[f32],
+        dx: &mut [f32],
+    ) {
+        let (r, inner, out, s) = (self.rank, base.inner(), base.out(), self.scaling);
+        let rows = x.len() / inner;
+        let dropped = dropped(x, drop);
+        let branch_input = dropped.as_deref().unwrap_or(x);
+        let (low_rank, product) = match saved.0.as_slice() {
+            [low_rank, product] => (low_rank.as_slice(), product.as_slice()),
+            _ => (&[][..], &[][..]),
+        };
+        let gain = values.m.map(|_| self.norms.gain.as_slice());
+        if let Some(dm) = grads.m {
+            add_magnitude_gradient(dm, dy, product, &self.norms.n);
+        }
+        // H = g⊙dy is not built: g scales the rows of dyᵀ(x̂Aᵀ) and of B, and the columns of dy inside the product.
+        let mut db = vec![0.0; out * r];
+        matmul(MatMut::new(&mut db, out, r), Write::Set, s, Mat::new(dy, rows, out).t(), Mat::new(low_rank, rows, r));
+        for (row, (to, from)) in grads.b.chunks_exact_mut(r).zip(db.chunks_exact(r)).enumerate() {
+            let g = gain.map_or(1.0, |gain| gain[row]);
+            to.iter_mut().zip(from).for_each(|(to, from)| *to += g * from);
+        }
+        let mut b = values.b.to_vec();
+        for (b, g) in b.chunks_exact_mut(r).zip(gain.unwrap_or_default()) {
+            b.iter_mut().for_each(|b| *b *= g);
+        }
+        let mut d_low_rank = vec![0.0; rows * r];
+        matmul(MatMut::new(&mut d_low_rank, rows, r), Write::Set, s, Mat::new(dy, rows, out), Mat::new(&b, out, r));
+        let d_low_rank = Mat::new(&d_low_rank, rows, r);
+        matmul(MatMut::new(grads.a, r, inner), Write::Add, 1.0, d_low_rank.t(), Mat::new(branch_input, rows, inner));
+
+        let a = Mat::new(values.a, r, inner);
+        let matrix = base.weight().matrix();
+        if dropped.is_none() {
+            match gain {
+                Some(gain) => linear::backward_input_scaled(dy, gain, rows, matrix, dx, Write::Add),
+                None => base.backward_input(dy, dx),
+            }
+            matmul(MatMut::new(dx, rows, inner), Write::Add, 1.0, d_low_rank, a);
+            return;
+        }
+        base.backward_input(dy, dx);
+        let mut through = vec![0.0; rows * inner];
+        matmul(MatMut::new(&mut through, rows, inner), Write::Set, 1.0, d_low_rank, a);
+        if let Some(gain) = gain {
+            let rest: Vec<f32> = gain.iter().map(|g| g - 1.0).collect();
+            linear::backward_input_scaled(dy, &rest, rows, matrix, &mut through, Write::Add);
+        }
+        if let Some(drop) = drop {
+            drop(&mut through);
+        }
+        dx.iter_mut().zip(&through).for_each(|(dx, t)| *dx += t);
+    }
+
+    /// The merged weight g⊙(W + sBA), [out, in]; LoRA: W + sBA.
+    pub(super) fn merged(&self, base: &Linear, values: Values<'_>) -> Vec<f32> {
+        let (r, inner, out) = (self.rank, base.inner(), base.out());
+        let mut merged = vec![0.0; out * inner];
+        let matrix = base.weight().matrix();
+        merged.par_chunks_exact_mut(inner).enumerate().for_each(|(row, into)| matrix.widen_row(row, into));
+        let (a, b) = (Mat::new(values.a, r, inner), Mat::new(values.b, out, r));
+        matmul(MatMut::new(&mut merged, out, inner), Write::Add, self.scaling, b, a);
+        if values.m.is_some() {
+            merged
+                .par_chunks_exact_mut(inner)
+                .zip(&self.norms.gain)
+                .for_each(|(row, g)| row.iter_mut().for_each(|w| *w *= g));
+        }
+        merged
+    }
+
+    /// x·Aᵀ [rows, r].
+    fn low_rank(&self, base: &Linear, values: Values<'_>, x: &[f32]) -> Vec<f32> {
+        let rows = x.len() / base.inner();
+        let mut low_rank = vec![0.0; rows * self.rank];
+        let a = Mat::new(values.a, self.rank, base.inner()).t();
+        matmul(MatMut::new(&mut low_rank, rows, self.rank), Write::Set, 1.0, Mat::new(x, rows, base.inner()), a);
+        low_rank
+    }
+
+    /// y += s·(xAᵀ)·Bᵀ.
+    fn add_branch(&self, base: &Linear, values: Values<'_>, low_rank: &[f32], y: &mut [f32]) {
+        let rows = low_rank.len() / self.rank;
+        let b = Mat::new(values.b, base.out(), self.rank).t();
+        matmul(MatMut::new(y, rows, base.out()), Write::Add, self.scaling, Mat::new(low_rank, rows, self.rank), b);
+    }
+}
+
+/// The dropped-out copy of x; none where nothing is dropped.
+fn dropped(x: &[f32], drop: Option<&Drop<'_>>) -> Option<Vec<f32>> {
+    drop.map(|drop| {
+        let mut dropped = x.to_vec();
+        drop(&mut dropped);
+        dropped
+    })
+}
+
+/// keep = y (unless it is empty), then y = gain⊙y + bias, in one pass.
+fn finish(y: &mut [f32], keep: &mut [f32], gain: &[f32], bias: Option<&[f32]>) {
+    let n = gain.len();
+    let scale = |y: &mut [f32]| {
+        y.iter_mut().zip(gain).for_each(|(y, g)| *y *= g);
+        if let Some(bias) = bias {
+            y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+        }
+    };
+    if keep.is_empty() {
+        return y.par_chunks_exact_mut(n).with_min_len(8).for_each(scale);
+    }
+    y.par_chunks_exact_mut(n).zip(keep.par_chunks_exact_mut(n)).with_min_len(8).for_each(|(y, keep)| {
+        keep.copy_from_slice(y);
+        scale(y);
+    });
+}
+
+/// dmⱼ += Σᵢ dyᵢⱼ·Uᵢⱼ / nⱼ, summed over the rows in order.
+fn add_magnitude_gradient(dm: &mut [f32], dy: &[f32], product: &[f32], n: &[f32]) {
+    const COLUMNS: usize = 256;
+    let out = n.len();
+    dm.par_chunks_mut(COLUMNS).zip(n.par_chunks(COLUMNS)).enumerate().for_each(|(chunk, (dm, n))| {
+        let first = chunk * COLUMNS;
+        let mut sums = vec![0.0f32; dm.len()];
+        for (dy, u) in dy.chunks_exact(out).zip(product.chunks_exact(out)) {
+            for ((sum, dy), u) in sums.iter_mut().zip(&dy[first..]).zip(&u[first..]) {
+                *sum += dy * u;
+            }
+        }
+        for ((dm, sum), n) in dm.iter_mut().zip(sums).zip(n) {
+            *dm += sum / n;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::check::{assert_close, assert_gradient, dot, narrow, random64};
+    use crate::model::{Module, Weight};
+
+    /// y in f64 straight from the formulas, with the norm given or computed.
+    struct Truth {
+        w: Vec<f64>,
+        bias: Vec<f64>,
+        scaling: f64,
+        inner: usize,
+        rank: usize,
+    }
+
+    impl Truth {
+        fn norms(&self, a: &[f64], b: &[f64]) -> Vec<f64> {
+            let row = |j: usize| {
+                (0..self.inner)
+                    .map(|i| {
+                        let delta: f64 = (0..self.rank).map(|k| b[j * self.rank + k] * a[k * self.inner + i]).sum();
+                        (self.w[j * self.inner + i] + self.scaling * delta).powi(2)
+                    })
+                    .sum::<f64>()
+                    .sqrt()
+            };
+            (0..self.bias.len()).map(row).collect()
+        }
+
+        fn forward(&self, x: &[f64], mask: &[f64], a: &[f64], b: &[f64], m: Option<(&[f64], &[f64])>) -> Vec<f64> {
+            let mut y = Vec::new();
+            for (x, mask) in x.chunks(self.inner).zip(mask.chunks(self.inner)) {
+                let dropped: Vec<f64> = x.iter().zip(mask).map(|(x, d)| x * d).collect();
+                for (j, bias) in self.bias.iter().enumerate() {
+                    let w = &self.w[j * self.inner..(j + 1) * self.inner];
+                    let branch: f64 = (0..self.rank)
+                        .map(|k| b[j * self.rank + k] * dot(&a[k * self.inner..(k + 1) * self.inner], &dropped))
+                        .sum();
+                    y.push(match m {
+                        None => dot(w, x) + bias + self.scaling * branch,
+                        Some((m, n)) => {
+                            let g = m[j] / n[j];
+                            dot(w, x) + bias + (g - 1.0) * dot(w, &dropped) + g * self.scaling * branch
+                        }
+                    });
+                }
+            }
+            y
+        }
+    }
+
+    fn wide(x: &[f32]) -> Vec<f64> {
+        x.iter().map(|v| f64::from(*v)).collect()
+    }
+
+    #[test]
+    fn every_gradient_is_the_slope_with_and_without_dropout() {
+        let (rows, inner, out, rank) = (4, 6, 5, 3);
+        let truth = Truth {
+            w: wide(&narrow(&random64(out * inner, 1))),
+            bias: wide(&narrow(&random64(out, 2))),
+            scaling: 0.5,
+            inner,
+            rank,
+        };
+        let x = wide(&narrow(&random64(rows * inner, 3)));
+        let (a, b) = (wide(&narrow(&random64(rank * inner, 4))), wide(&narrow(&random64(out * rank, 5))));
+        let m: Vec<f64> = wide(&narrow(&random64(out, 6)));
+        let dy = wide(&narrow(&random64(rows * out, 7)));
+        let mask: Vec<f64> = (0..rows * inner).map(|i| if i % 3 == 0 { 0.0 } else { 1.5 }).collect();
+        let ones = vec![1.0; rows * inner];
+        let base = Linear::new(Weight::from_f32(narrow(&truth.w), out, inner), Some(narrow(&truth.bias)));
+        for (use_mask, dora) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mask = if use_mask { &mask } else { &ones };
+            let drop_mask = |x: &mut [f32]| x.iter_mut().zip(mask.iter()).for_each(|(x, d)| *x *= *d as f32);
+            let drop: Option<&Drop<'_>> = use_mask.then_some(&drop_mask);
+            let (a32, b32, m32) = (narrow(&a), narrow(&b), narrow(&m));
+            let values = Values { a: &a32, b: &b32, m: dora.then_some(&m32[..]) };
+            let norms = Norms { base_squared: base.weight().matrix().row_norms_squared(), ..Default::default() };
+            let site = Site { layer: 0, module: Module::QProj };
+            let mut branch = Branch { site, rank, scaling: 0.5, a: 0, b: 1, m: dora.then_some(2), norms };
+            branch.refresh(&base, values).unwrap();
+            let n = truth.norms(&a, &b);
+            if dora {
+                assert_close(&branch.norms.n, &n, 1e-6);
+            }
+            let run = |x: &[f64], a: &[f64], b: &[f64], m: &[f64]| {
+                dot(&truth.forward(x, mask, a, b, dora.then_some((m, &n[..]))), &dy)
+            };
+
+            let (mut y, mut saved) = (vec![0.0; rows * out], Saved::default());
+            branch.forward(&base, values, &narrow(&x), &mut y, Some(&mut saved), drop);
+            assert_close(&y, &truth.forward(&x, mask, &a, &b, dora.then_some((&m[..], &n[..]))), 1e-6);
+
+            let (mut da, mut db, mut dm) = (vec![0.0; a.len()], vec![0.0; b.len()], vec![0.0; m.len()]);
+            let mut dx = vec![0.0; x.len()];
+            let grads = Grads { a: &mut da, b: &mut db, m: dora.then_some(&mut dm[..]) };
+            branch.backward(&base, values, grads, &narrow(&x), &saved, drop, &narrow(&dy), &mut dx);
+            // The f32 gradients are compared with f64 slopes, which `assert_gradient` itself verifies to 1e-7.
+            let slope = |at: &[f64], f: &dyn Fn(&[f64]) -> f64| -> Vec<f64> {
+                let step = 1e-5;
+                (0..at.len())
+                    .map(|i| {
+                        let mut moved = at.to_vec();
+                        moved[i] += step;
+                        let above = f(&moved);
+                        moved[i] -= 2.0 * step;
+                        (above - f(&moved)) / (2.0 * step)
+                    })
+                    .collect()
+            };
+            let in_x = slope(&x, &|x| run(x, &a, &b, &m));
+            assert_gradient(&x, &in_x, |x| run(x, &a, &b, &m));
+            assert_close(&dx, &in_x, 1e-5);
+            assert_close(&da, &slope(&a, &|a| run(&x, a, &b, &m)), 1e-5);
+            assert_close(&db, &slope(&b, &|b| run(&x, &a, b, &m)), 1e-5);
+            if dora {
+                assert_close(&dm, &slope(&m, &|m| run(&x, &a, &b, m)), 1e-5);
+            }
+        }
+    }
+
+    /// PEFT's own layer with PEFT's own dropout mask.
+    #[test]
+    fn golden_layer_with_and_without_dropout() {
+        let root = std::env::var_os("EXPERT_FIXTURES")
+            .map(std::path::PathBuf::from)
+            .unwrap_or_else(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"));
+        for kind in ["dora", "lora"] {
+            let bytes = std::fs::read(root.join(format!("golden/layer/{kind}.safetensors"))).unwrap();
+            let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let get = |name: &str| -> (Vec<usize>, Vec<f32>) {
+                let view = file.tensor(name).unwrap();
+                let values = match view.dtype() {
+                    safetensors::Dtype::F32 => {
+                        view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+                    }
+                    _ => {
+                        view.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap()) as f32).collect()
+                    }
+                };
+                (view.shape().to_vec(), values)
+            };
+            let ((shape, w), (_, bias), (_, x)) = (get("W"), get("bias"), get("x"));
+            let ((a_shape, a), (_, b), (_, mask), (_, dy)) = (get("A"), get("B"), get("drop_mask"), get("grad_out"));
+            let m = (kind == "dora").then(|| get("m").1);
+            let scaling = get("scaling").1[0];
+            let (out, inner, rank) = (shape[0], shape[1], a_shape[0]);
+            let base = Linear::new(Weight::from_f32(w, out, inner), Some(bias));
+            let values = Values { a: &a, b: &b, m: m.as_deref() };
+            let norms = Norms { base_squared: base.weight().matrix().row_norms_squared(), ..Default::default() };
+            let site = Site { layer: 0, module: Module::QProj };
+            let mut branch = Branch { site, rank, scaling, a: 0, b: 1, m: m.is_some().then_some(2), norms };
+            branch.refresh(&base, values).unwrap();
+            for (case, drops) in [("train_nodrop", false), ("train_drop", true), ("eval", false)] {
+                let drop_mask = |x: &mut [f32]| x.iter_mut().zip(&mask).for_each(|(x, d)| *x *= d);
+                let drop: Option<&Drop<'_>> = drops.then_some(&drop_mask);
+                let (mut y, mut saved) = (vec![0.0; dy.len()], Saved::default());
+                branch.forward(&base, values, &x, &mut y, Some(&mut saved), drop);
+                assert_close(&y, &wide(&get(&format!("{case}.y")).1), 1e-5);
+                let (mut da, mut db, mut dm) = (vec![0.0; a.len()], vec![0.0; b.len()], vec![0.0; out]);
+                let mut dx = vec![0.0; x.len()];
+                let grads = Grads { a: &mut da, b: &mut db, m: m.is_some().then_some(&mut dm[..]) };
+                branch.backward(&base, values, grads, &x, &saved, drop, &dy, &mut dx);
+                assert_close(&dx, &wide(&get(&format!("{case}.grad_x")).1), 5e-5);
+                assert_close(&da, &wide(&get(&format!("{case}.grad_A")).1), 5e-5);
+                assert_close(&db, &wide(&get(&format!("{case}.grad_B")).1), 5e-5);
+                if m.is_some() {
+                    assert_close(&dm, &wide(&get(&format!("{case}.grad_m")).1), 5e-5);
+                }
+            }
+        }
+    }
+}

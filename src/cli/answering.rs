@@ -1,0 +1,396 @@
+//! What `chat` and `infer` share: finding and loading who answers, the tables, the flags, and an answer as JSON.
+
+pub(super) mod live;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::args::chat::{ModelArgs, SamplingArgs, SourceArgs};
+use super::home::{expert_home, find_base};
+use super::ui::{Table, Ui};
+use crate::adapter::Adapter;
+use crate::data::template::Layout;
+use crate::data::tokenizer::TextTokenizer;
+use crate::db::Source;
+use crate::error::{Problem, Result};
+use crate::fsx;
+use crate::generate::conversation::{Answer, Context, Conversation};
+use crate::generate::decode::Adapted;
+use crate::generate::ends::end_ids;
+use crate::generate::settings::{Origin, Overrides, Settings};
+use crate::generate::validation::Mode;
+use crate::manifest::{BaseModel, Manifest, last_component};
+use crate::model::{Decoder, identity, locate};
+use crate::package;
+use crate::registry::Registry;
+use crate::sql::Dialect;
+use live::on_this_console;
+
+/// Who answers, loaded.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    decoder: Arc<Decoder>,
+    base_dir: PathBuf,
+    adapter: Option<Adapter>,
+    tokenizer: TextTokenizer,
+    end_ids: Vec<u32>,
+    /// `expert-sql@0.3.0`, an adapter's folder, or the base model's name.
+    pub name: String,
+    /// Name and version of the installed expert.
+    expert: Option<(String, String)>,
+    pub layout: Layout,
+    pub dialect: String,
+    pub settings: Settings,
+}
+
+/// Who is to answer, found but not loaded.
+struct Found {
+    name: String,
+    expert: Option<(String, String)>,
+    manifest: Option<(Manifest, BaseModel)>,
+    adapter_dir: Option<PathBuf>,
+    base_dir: PathBuf,
+}
+
+impl Loaded {
+    /// Finds and loads who the flags name. What `previous` holds is used again where it is the same base model.
+    pub fn new(model: &ModelArgs, sampling: &SamplingArgs, previous: Option<&Loaded>, ui: &Ui) -> Result<Self> {
+        check_device(&model.device)?;
+        let found = find(model)?;
+        let (manifest, entry) = found.manifest.as_ref().map(|(manifest, entry)| (manifest, entry)).unzip();
+        let decoding = manifest.map(Manifest::decoding).unwrap_or_default();
+        let settings = Settings::resolve(&overrides(sampling), &decoding)?;
+        let dialect = match (&model.dialect, manifest) {
+            (Some(name), _) => match Dialect::from_name(name) {
+                Some(dialect) => dialect.name().to_owned(),
+                None => {
+                    return Err(Problem::usage(format!("`{name}` is no dialect"))
+                        .hint("--dialect takes postgres, mysql or sqlite")
+                        .into());
+                }
+            },
+            (None, Some(manifest)) => manifest.dialect(),
+            (None, None) => Dialect::default().name().to_owned(),
+        };
+        let tokenizer_dir = found.adapter_dir.as_deref().filter(|dir| dir.join("tokenizer.json").is_file());
+        let tokenizer = TextTokenizer::load(tokenizer_dir.unwrap_or(&found.base_dir))?;
+        let layout = layout(model, entry, &tokenizer)?;
+        let decoder = match previous.filter(|previous| previous.base_dir == found.base_dir) {
+            Some(previous) => Arc::clone(&previous.decoder),
+            None => {
+                ui.note(&on_this_console(&format!("loading {} …", found.base_dir.display())));
+                Arc::new(Decoder::load(&found.base_dir)?.with_exact_activations())
+            }
+        };
+        let adapter = found.adapter_dir.as_deref().map(|dir| Adapter::load(dir, &decoder)).transpose()?;
+        let end_ids = end_ids(&found.base_dir, &tokenizer, layout)?;
+        Ok(Self {
+            decoder,
+            base_dir: found.base_dir,
+            adapter,
+            tokenizer,
+            end_ids,
+            name: found.name,
+            expert: found.expert,
+            layout,
+            dialect,
+            settings,
+        })
+    }
+
+    /// A conversation with it.
+    pub fn conversation(&self, keep_first_logits: bool) -> Conversation<'_, Adapted<'_>, TextTokenizer> {
+        Conversation {
+            model: Adapted { decoder: &self.decoder, adapter: self.adapter.as_ref() },
+            vocabulary: &self.tokenizer,
+            layout: self.layout,
+            dialect: self.dialect.clone(),
+            settings: self.settings.clone(),
+            end_ids: self.end_ids.clone(),
+            trained: self.adapter.is_some(),
+            keep_first_logits,
+        }
+    }
+
+    /// The dialect of its answers.
+    pub fn sql_dialect(&self) -> Dialect {
+        Dialect::from_name(&self.dialect).unwrap_or_default()
+    }
+
+    /// Whether an answer that does not validate is a failure.
+    pub fn is_strict(&self) -> bool {
+        self.settings.validation.value == Mode::ParserStrict
+    }
+
+    /// Who it is and how it answers, as fields of a JSON object.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "expert": self.expert.as_ref().map(|(name, version)| json!({"name": name, "version": version})),
+            "adapter": self.adapter.is_some(),
+            "base_model": self.base_dir,
+            "layout": self.layout.name(),
+            "dialect": self.dialect,
+            "settings": self.settings.to_json(),
+        })
+    }
+
+    /// Says which settings are not the defaults, or with `all` every one.
+    pub fn show_settings(&self, all: bool, ui: &Ui) {
+        let settings = self.settings.list();
+        if all {
+            let mut table = Table::new(["setting", "value", "origin"]);
+            table.row(["layout", self.layout.name(), ""]);
+            table.row(["dialect", &self.dialect, ""]);
+            for (name, value, origin) in settings {
+                table.row([name.to_owned(), value.to_string(), origin.name().to_owned()]);
+            }
+            ui.note(&on_this_console(&table.render()));
+            return;
+        }
+        let changed: Vec<String> = settings
+            .into_iter()
+            .filter(|(.., origin)| *origin != Origin::Default)
+            .map(|(name, value, origin)| format!("{name} {value} ({})", origin.name()))
+            .collect();
+        if !changed.is_empty() {
+            ui.note(&format!("settings: {}", changed.join(", ")));
+        }
+    }
+}
+
+fn find(model: &ModelArgs) -> Result<Found> {
+    let home = expert_home();
+    let base = |named: Option<&str>, folder: &Path| match (&model.base_model, named) {
+        (Some(flag), _) => locate(flag, &home, false),
+        (None, Some(name)) => find_base(name, folder, &home).map_or_else(|| locate(name, &home, false), Ok),
+        (None, None) => Err(Problem::usage("nobody is named who could answer")
+            .hint("--experts NAME asks an installed expert, --base-model DIR a base model")
+            .into()),
+    };
+    if let Some(wanted) = &model.experts {
+        let installed = Registry::open(&home)?.resolve(wanted)?;
+        let entry = first_entry(&installed.manifest)?;
+        let base_dir = base(Some(&entry.name), &installed.dir)?;
+        let name = format!("{}@{}", installed.name, installed.version);
+        check_identity(&name, &installed.manifest, &entry, &base_dir, &home)?;
+        return Ok(Found {
+            adapter_dir: Some(adapter_dir(&installed.dir)?),
+            name,
+            expert: Some((installed.name, installed.version)),
+            manifest: Some((installed.manifest, entry)),
+            base_dir,
+        });
+    }
+    if let Some(dir) = &model.adapter {
+        let dir = adapter_dir(dir)?;
+        let named = named_base(&dir)?;
+        let manifest = manifest_above(&dir)?;
+        // The run may have named the base by its last component only: the manifest knows the rest.
+        let entry = |manifest: &Manifest| match manifest.entry(named.as_deref()) {
+            Ok(entry) => Ok(entry.clone()),
+            Err(_) => first_entry(manifest),
+        };
+        let manifest = manifest.map(|manifest| entry(&manifest).map(|entry| (manifest, entry))).transpose()?;
+        let (known, folder) = match &manifest {
+            Some((manifest, entry)) => (Some(entry.name.as_str()), manifest.folder()),
+            None => (named.as_deref(), dir.clone()),
+        };
+        return Ok(Found {
+            base_dir: base(known, &folder)?,
+            name: dir.display().to_string(),
+            expert: None,
+            manifest,
+            adapter_dir: Some(dir),
+        });
+    }
+    let base_dir = base(None, Path::new("."))?;
+    let name = last_component(&base_dir.to_string_lossy()).to_owned();
+    Ok(Found { base_dir, name, expert: None, manifest: None, adapter_dir: None })
+}
+
+/// A package has one entry; of an expert folder with several the first counts.
+fn first_entry(manifest: &Manifest) -> Result<BaseModel> {
+    let first = manifest.base_models().first().map(|entry| entry.name.as_str());
+    manifest.entry(first).cloned()
+}
+
+/// The folder with `adapter_config.json`: the given one, or where older packages have it.
+fn adapter_dir(dir: &Path) -> Result<PathBuf> {
+    let places = [dir.to_owned(), dir.join("adapter"), dir.join("weights").join("adapter")];
+    let found = places.into_iter().find(|place| place.join("adapter_config.json").is_file());
+    Ok(found.ok_or_else(|| {
+        Problem::input(format!("{} holds no adapter", dir.display()))
+            .detail("adapter_config.json is not there")
+            .hint("a run writes its adapters to weights/<model>/checkpoint-N, final and adapter")
+    })?)
+}
+
+/// The manifest of the expert folder that a run's adapter lies in: `weights/<model>/checkpoint-N` is three levels deep.
+fn manifest_above(dir: &Path) -> Result<Option<Manifest>> {
+    let absolute = std::path::absolute(dir)?;
+    let file = absolute.ancestors().take(4).map(|folder| folder.join("manifest.json")).find(|file| file.is_file());
+    file.map(|file| Manifest::load(&file)).transpose()
+}
+
+/// The base model that an adapter's own configuration names.
+fn named_base(dir: &Path) -> Result<Option<String>> {
+    let path = dir.join("adapter_config.json");
+    let config: Value = serde_json::from_str(&fsx::read_text(&path)?)
+        .map_err(|error| Problem::input(format!("{} is not JSON", path.display())).detail(error.to_string()))?;
+    Ok(config["base_model_name_or_path"].as_str().filter(|name| !name.is_empty()).map(str::to_owned))
+}
+
+/// Refuses a base model whose weights are not those the expert was trained on, where its package pins them, or where
+/// an upstream manifest names their hash.
+fn check_identity(name: &str, manifest: &Manifest, entry: &BaseModel, base_dir: &Path, home: &Path) -> Result<()> {
+    let cache = home.join("cache");
+    if package::check_base(manifest, base_dir, Some(&cache))? {
+        return Ok(());
+    }
+    let Some(expected) = entry.sha256.as_deref().filter(|hash| !hash.is_empty()) else { return Ok(()) };
+    let found = identity::content_hash(base_dir, Some(&cache))?;
+    if found.trim_start_matches("sha256:").eq_ignore_ascii_case(expected.trim_start_matches("sha256:")) {
+        return Ok(());
+    }
+    Err(Problem::input(format!("adapter `{name}` was trained for another base model"))
+        .detail(format!("expected  sha256:{expected}  {}", last_component(&entry.name)))
+        .detail(format!("found     {found}  {}", base_dir.display()))
+        .hint("`expert-cli chat --base-model DIR` uses another folder")
+        .into())
+}
+
+fn layout(model: &ModelArgs, entry: Option<&BaseModel>, tokenizer: &TextTokenizer) -> Result<Layout> {
+    let named = model.format.as_deref().or_else(|| entry.and_then(|entry| entry.prompt_template.as_deref()));
+    let Some(name) = named else { return Ok(Layout::fitting(|marker| tokenizer.is_special(marker))) };
+    Ok(Layout::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = Layout::ALL.iter().map(|layout| layout.name()).collect();
+        Problem::usage(format!("there is no prompt layout `{name}`"))
+            .hint(format!("--format takes one of {}", names.join(", ")))
+    })?)
+}
+
+fn check_device(device: &str) -> Result<()> {
+    match device {
+        "" | "auto" | "cpu" => Ok(()),
+        cuda if cuda == "cuda" || cuda.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok()) => {
+            Err(Problem::resource("this build computes on the CPU only").hint("leave --device out").into())
+        }
+        other => Err(Problem::usage(format!("`{other}` is no device"))
+            .hint("--device takes auto, cpu, cuda or cuda:N")
+            .into()),
+    }
+}
+
+fn overrides(args: &SamplingArgs) -> Overrides {
+    Overrides {
+        temperature: args.temperature,
+        top_p: args.top_p,
+        top_k: args.top_k,
+        min_p: args.min_p,
+        repetition_penalty: args.repetition_penalty,
+        presence_penalty: args.presence_penalty,
+        frequency_penalty: args.frequency_penalty,
+        seed: args.seed,
+        max_tokens: args.max_tokens,
+        stop: (!args.stop.is_empty()).then(|| args.stop.clone()),
+        validation: args.validation.as_deref().and_then(Mode::from_name),
+        thinking: args.show_reasoning.then_some(true),
+    }
+}
+
+/// The flags with the dialect of the database they name, where nobody else knows which one to answer in.
+pub(super) fn with_dialect_of(source: &SourceArgs, model: &ModelArgs) -> Result<ModelArgs> {
+    let mut model = model.clone();
+    let nobody_knows = model.dialect.is_none() && model.experts.is_none() && model.adapter.is_none();
+    if let Some(url) = source.db.as_deref().filter(|_| nobody_knows) {
+        model.dialect = Some(url.parse::<Source>()?.dialect().name().to_owned());
+    }
+    Ok(model)
+}
+
+/// The tables that the flags name.
+pub(super) fn context(source: &SourceArgs, dialect: Dialect, ui: &Ui) -> Result<Option<Context>> {
+    if let Some(url) = &source.db {
+        return context_of_db(url, dialect, ui).map(Some);
+    }
+    let text = match (&source.context, &source.schema) {
+        (Some(path), _) => fsx::read_text(path)?,
+        (None, Some(text)) => text.clone(),
+        (None, None) => return Ok(None),
+    };
+    if text.trim().is_empty() {
+        return Err(Problem::input("the schema is empty").hint("it is CREATE TABLE text").into());
+    }
+    let (context, warning) = Context::from_text(&text, dialect);
+    if let Some(warning) = warning {
+        ui.warn(&format!("{warning}; the model sees the text as it is, names are not checked"));
+    }
+    Ok(Some(context))
+}
+
+/// The tables of a database.
+pub(super) fn context_of_db(url: &str, dialect: Dialect, ui: &Ui) -> Result<Context> {
+    let source: Source = url.parse()?;
+    if source.dialect() != dialect {
+        ui.note(&format!("the database speaks {}, the answers are {}", source.dialect().name(), dialect.name()));
+    }
+    Ok(Context::from_schema(source.schema()?))
+}
+
+/// An answer as fields of a JSON object.
+pub(super) fn answer_json(answer: &Answer, logits: bool) -> Value {
+    let seconds = answer.latency.as_secs_f64();
+    let mut object = json!({
+        "sql": answer.sql,
+        "text": answer.text,
+        "reasoning": answer.reasoning,
+        "finish_reason": answer.finish.name(),
+        "incomplete": !answer.finish.is_complete(),
+        "prompt_tokens": answer.prompt_ids.len(),
+        "completion_tokens": answer.ids.len(),
+        "token_ids": answer.ids,
+        "log_probability": answer.log_probability,
+        "latency_ms": (seconds * 1e6).round() / 1e3,
+        "tokens_per_s": (answer.ids.len() as f64 / seconds.max(1e-9) * 10.0).round() / 10.0,
+        "validation": answer.verdict.as_ref().map(crate::generate::validation::Verdict::to_json),
+    });
+    if logits {
+        object["prompt_ids"] = json!(answer.prompt_ids);
+        object["logits"] = json!(answer.first_logits);
+    }
+    object
+}
+
+/// Says on stderr what is wrong with an answer.
+pub(super) fn warn_about(answer: &Answer, ui: &Ui) {
+    for issue in answer.verdict.iter().flat_map(|verdict| &verdict.issues) {
+        let hint = issue.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        ui.warn(&super::ui::escape(&format!("{}{hint}", issue.message)));
+    }
+    if answer.verdict.is_none() && !answer.finish.is_complete() {
+        ui.warn("the answer is incomplete: it was cut before the model ended it");
+    }
+    if answer.has_more {
+        ui.note("more statements followed the first; --json has the whole text");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Exit;
+
+    #[test]
+    fn devices() {
+        for device in ["", "auto", "cpu"] {
+            assert!(check_device(device).is_ok());
+        }
+        for (device, exit) in
+            [("cuda", Exit::Resource), ("cuda:1", Exit::Resource), ("gpu", Exit::Usage), ("cuda:x", Exit::Usage)]
+        {
+            assert_eq!(crate::error::classify(&check_device(device).unwrap_err()).0, exit);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What `chat` takes, and what it shares with `infer`.
+
+use std::path::PathBuf;
+
+/// Flags of `chat`.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  expert-cli chat --experts sql --context schema.sql --prompt \"How many users are there?\"
+  expert-cli chat --experts sql --db sqlite:shop.db
+  expert-cli chat --base-model models/Qwen3-0.6B --schema \"CREATE TABLE t (a INT)\"")]
+pub struct Args {
+    /// Who answers.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// About which tables.
+    #[command(flatten)]
+    pub source: SourceArgs,
+    /// How answers are drawn.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// Ask one question, print the SQL and leave (`-` reads the question from stdin); without it: a conversation
+    #[arg(long, short, value_name = "QUESTION")]
+    pub prompt: Option<String>,
+    /// Add the prompt's ids and the logits of the first step to the JSON
+    #[arg(long, requires = "prompt")]
+    pub logits: bool,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ModelArgs {
+    /// Installed expert: `sql` or `sql@0.3.0` (the newest without a version); without it the base model answers
+    #[arg(long, visible_alias = "expert", value_name = "NAME[@VERSION]", conflicts_with = "adapter")]
+    pub experts: Option<String>,
+    /// Adapter folder of a training run, to try a checkpoint before it is packaged
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// Folder, name or hub id of the base model; default: what the expert names
+    #[arg(long, value_name = "DIR|ID")]
+    pub base_model: Option<String>,
+    /// Where to compute: `auto`, `cpu`, `cuda` or `cuda:N`
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    pub device: String,
+    /// Prompt layout, over the expert's: chatml, qwen3, mistral, alpaca, llama2, simple
+    #[arg(long, value_name = "LAYOUT")]
+    pub format: Option<String>,
+    /// Dialect named in the prompt and used for checks, over the expert's: postgres, mysql, sqlite
+    #[arg(long, value_name = "DIALECT")]
+    pub dialect: Option<String>,
+}
+
+/// The tables that questions are about.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[group(id = "tables", multiple = false)]
+pub struct SourceArgs {
+    /// File with CREATE TABLE statements
+    #[arg(long, value_name = "FILE")]
+    pub context: Option<PathBuf>,
+    /// CREATE TABLE statements
+    #[arg(long, value_name = "DDL")]
+    pub schema: Option<String>,
+    /// Database whose schema is read: `sqlite:PATH`
+    #[arg(long, value_name = "URL")]
+    pub db: Option<String>,
+}
+
+/// How answers are drawn: flags win over the expert's manifest.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct SamplingArgs {
+    /// 0 takes the most probable token every time
+    #[arg(long, value_name = "T", help_heading = "Sampling", allow_negative_numbers = true)]
+    pub temperature: Option<f64>,
+    /// Only the smallest set of tokens whose probabilities reach P
+    #[arg(long, value_name = "P", help_heading = "Sampling", allow_negative_numbers = true)]
+    pub top_p: Option<f64>,
+    /// Only the K most probable tokens; 0: all
+    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    pub top_k: Option<usize>,
+    /// Only tokens at least P times as probable as the most probable
+    #[arg(long, value_name = "P", help_heading = "Sampling", allow_negative_numbers = true)]
+    pub min_p: Option<f64>,
+    /// Divide the logits of tokens seen before; 1: off
+    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    pub repetition_penalty: Option<f64>,
+    /// Subtract once from the logits of tokens in the answer
+    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    pub presence_penalty: Option<f64>,
+    /// Subtract for every occurrence in the answer
+    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    pub frequency_penalty: Option<f64>,
+    /// Same seed, same text
+    #[arg(long, value_name = "N", help_heading = "Sampling")]
+    pub seed: Option<u64>,
+    /// Most tokens of an answer
+    #[arg(long, visible_alias = "max-new-tokens", value_name = "N", help_heading = "Sampling")]
+    pub max_tokens: Option<usize>,
+    /// Text that ends the answer, outside literals, quoted names and comments; may be given several times
+    #[arg(long, value_name = "TEXT", help_heading = "Sampling")]
+    pub stop: Vec<String>,
+    /// What is checked: none; parser (syntax, tables and columns); parser-strict (exit 1 if something is wrong)
+    #[arg(long, value_name = "MODE", help_heading = "Sampling",
+        value_parser = crate::generate::validation::Mode::NAMES)]
+    pub validation: Option<String>,
+    /// Let the model think and show what it thought
+    #[arg(long, help_heading = "Sampling")]
+    pub show_reasoning: bool,
+    /// Show every setting and where it came from
+    #[arg(long, help_heading = "Sampling")]
+    pub show_settings: bool,
+}

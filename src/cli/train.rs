@@ -1,0 +1,324 @@
+//! `train`: settings shown with their origin, one live line while it runs, the result and the next command.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use super::args::train::Args;
+use super::home::expert_home;
+use super::ui::{Progress, Table, Ui};
+use crate::error::{Exit, Problem, Result};
+use crate::train::folder::Resume;
+use crate::train::job::{Job, Loaded, Request};
+use crate::train::metrics::{Record, rss_mib};
+use crate::train::observer::Observer;
+use crate::train::run::Outcome;
+use crate::train::settings::parse_assignment;
+
+pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
+    check_device(&args.device)?;
+    let job = Job::new(request(args)?)?;
+    show_settings(&job, ui);
+    let mut loaded = job.load()?;
+    for note in &loaded.notes {
+        ui.warn(note);
+    }
+    show_rows(&loaded, ui);
+    if args.dry_run {
+        return dry_run(&mut loaded, ui);
+    }
+    let stop = stop_on_interrupt()?;
+    let resume = args.resume.as_deref().map(|at| match at {
+        "latest" => Resume::Latest,
+        path => Resume::At(path.into()),
+    });
+    let output = loaded.output.clone();
+    let total = loaded.plan.total_steps;
+    let mut watcher = Watcher { ui, bar: ui.progress(total, "step"), line: Line::default() };
+    let outcome = loaded.train(resume.as_ref(), args.restart, &mut watcher, &stop);
+    let line = std::mem::take(&mut watcher.line);
+    drop(watcher);
+    finish(outcome?, &output, &line, ui)
+}
+
+fn check_device(device: &str) -> Result<()> {
+    let cuda = device
+        .strip_prefix("cuda")
+        .map(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(|n| n.parse::<u32>().is_ok()));
+    match (device, cuda) {
+        ("auto" | "cpu", _) => Ok(()),
+        (_, Some(true)) => Err(Problem::usage(format!("--device {device}: this build trains on the processor only"))
+            .hint("leave --device out, or give --device cpu")
+            .into()),
+        _ => Err(Problem::usage(format!("--device {device}: has to be auto, cpu or cuda[:N]")).into()),
+    }
+}
+
+fn request(args: &Args) -> Result<Request> {
+    let mut flags = serde_json::Map::new();
+    for assignment in &args.set {
+        let (key, value) = parse_assignment(assignment)?;
+        flags.insert(key, value);
+    }
+    let named: [(&str, Option<Value>); 3] = [
+        ("epochs", args.epochs.map(Value::from)),
+        ("max_steps", args.max_steps.map(Value::from)),
+        ("seed", args.seed.map(Value::from)),
+    ];
+    flags.extend(named.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    Ok(Request {
+        manifest: args.manifest.clone(),
+        dataset: args.dataset.clone(),
+        output: args.output.clone(),
+        base_model: args.base_model.clone(),
+        model: args.model.clone(),
+        flags,
+        home: expert_home(),
+    })
+}
+
+fn show_settings(job: &Job, ui: &Ui) {
+    ui.note(&format!(
+        "{} {} on {} ({})",
+        job.manifest.name(),
+        job.manifest.version(),
+        job.entry.name,
+        job.base.display()
+    ));
+    let mut table = Table::new(["setting", "value", "from"]);
+    for (key, value, origin) in job.resolved.differing() {
+        table.row([key, value, origin.to_string()]);
+    }
+    ui.note(&table.render());
+    if !job.resolved.unused.is_empty() {
+        let named: Vec<String> = job.resolved.unused.iter().map(|(key, reason)| format!("  {key}: {reason}")).collect();
+        ui.warn(&format!("these settings change nothing here:\n{}", named.join("\n")));
+    }
+}
+
+fn show_rows(loaded: &Loaded, ui: &Ui) {
+    let plan = &loaded.plan;
+    let rows = &plan.rows;
+    let validation = plan.validation.as_ref().map_or(String::new(), |v| format!(", {} for validation", v.used));
+    ui.note(&format!(
+        "{} rows{validation}: {} tokens, {} of them targets, longest {}, {} truncated",
+        rows.used, rows.tokens, rows.targets, rows.longest, rows.truncated
+    ));
+    for (reason, dropped) in &rows.dropped {
+        ui.note(&format!("  {} left out: {reason}, first {}", dropped.count, dropped.first.join(", ")));
+    }
+    ui.note(&format!(
+        "{} steps of up to {} rows, {} an epoch; {} trainable parameters; about {:.0} MiB of memory",
+        plan.total_steps,
+        loaded.settings.batch_size * loaded.settings.gradient_accumulation_steps,
+        plan.steps_per_epoch,
+        plan.trainable_parameters,
+        plan.memory.total
+    ));
+}
+
+fn dry_run(loaded: &mut Loaded, ui: &Ui) -> Result<()> {
+    let seconds = loaded.seconds_per_token()? * loaded.plan.total_tokens as f64;
+    let plan = &loaded.plan;
+    let advice = plan.advice(&loaded.settings);
+    if ui.is_json() {
+        let mut body = serde_json::to_value(plan)?;
+        body["dry_run"] = true.into();
+        body["estimated_seconds"] = json!((seconds * 10.0).round() / 10.0);
+        body["rss_mib"] = json!(rss_mib());
+        body["advice"] = json!(advice);
+        return ui.json("expert-cli.train/1", body);
+    }
+    let memory = &plan.memory;
+    let mut table = Table::new(["", "estimate"]);
+    table.row(["tokens of the run".into(), plan.total_tokens.to_string()]);
+    table.row(["time, from three timed batches".into(), duration(seconds)]);
+    table.row(["tokens of the largest batch".into(), plan.largest_batch.to_string()]);
+    table.row(["memory: base weights, mapped".into(), format!("{:.0} MiB", memory.weights)]);
+    table.row(["memory: adapter and moments".into(), format!("{:.0} MiB", memory.adapter)]);
+    table.row(["memory: activations".into(), format!("{:.0} MiB", memory.activations)]);
+    table.row(["memory in all".into(), format!("{:.0} MiB", memory.total)]);
+    ui.data(&table.render())?;
+    if !advice.is_empty() {
+        ui.note(&format!("if that is too much, cheapest first:\n  {}", advice.join("\n  ")));
+    }
+    ui.next(&typed_command(std::env::args(), &["--dry-run"]));
+    Ok(())
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
+}
+
+/// The first Ctrl+C asks the run to stop behind its step; the second ends the process at once, which the checkpoints on
+/// disk survive.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let handler = move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(Exit::Interrupted.code()));
+        }
+    };
+    match ctrlc::set_handler(handler) {
+        // Inside another verb that listens already, that one decides what Ctrl+C means.
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(stop),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn finish(outcome: Outcome, output: &Path, line: &Line, ui: &Ui) -> Result<()> {
+    match outcome {
+        Outcome::Interrupted { checkpoint } => Err(Problem::new(Exit::Interrupted, "interrupted")
+            .detail(format!("the last step is in {}", checkpoint.display()))
+            .hint(format!("`{}` goes on with it", resume_command(std::env::args())))
+            .into()),
+        Outcome::Finished { path, step, early } => {
+            if ui.is_json() {
+                return ui.json(
+                    "expert-cli.train/1",
+                    json!({
+                        "final": path, "step": step, "steps": line.step, "early_stopped": early,
+                        "loss": line.loss, "eval_loss": line.eval_loss, "first_eval_loss": line.first_eval_loss,
+                        "metrics": output.join(crate::train::metrics::FILE), "rss_mib": rss_mib(),
+                    }),
+                );
+            }
+            if early {
+                ui.note("nothing got better for a while, so it stopped early");
+            }
+            ui.data(&format!("{} holds the adapter of step {step}", path.display()))?;
+            ui.next("expert-cli package");
+            Ok(())
+        }
+    }
+}
+
+/// The command that was typed, with `--resume` in place of what said where to start.
+fn resume_command(arguments: impl Iterator<Item = String>) -> String {
+    typed_command(arguments, &["--restart"]) + " --resume"
+}
+
+/// The command that was typed, quoted for a shell, without `--resume` and these flags.
+fn typed_command(arguments: impl Iterator<Item = String>, without: &[&str]) -> String {
+    let mut command = vec!["expert-cli".to_owned()];
+    let mut arguments = arguments.skip(1).peekable();
+    while let Some(argument) = arguments.next() {
+        if argument == "--resume" {
+            arguments.next_if(|next| !next.starts_with('-'));
+        } else if !without.contains(&argument.as_str()) && !argument.starts_with("--resume=") {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
+            let quoted = format!("'{}'", argument.replace('\'', r"'\''"));
+            command.push(if argument.chars().all(plain) && !argument.is_empty() { argument } else { quoted });
+        }
+    }
+    command.join(" ")
+}
+
+/// What the live line shows.
+#[derive(Debug, Default)]
+struct Line {
+    step: u64,
+    loss: Option<f64>,
+    /// Exponential mean of the loss, and whether it rose or fell.
+    smooth: Option<f64>,
+    eval_loss: Option<f64>,
+    first_eval_loss: Option<f64>,
+}
+
+struct Watcher<'a> {
+    ui: &'a Ui,
+    bar: Progress,
+    line: Line,
+}
+
+impl Observer for Watcher<'_> {
+    fn step(&mut self, record: &Record, total: u64) {
+        let line = &mut self.line;
+        line.step = record.step;
+        line.loss = record.loss;
+        let loss = record.loss.unwrap_or(f64::NAN);
+        let before = line.smooth.unwrap_or(loss);
+        let after = before * 0.9 + loss * 0.1;
+        line.smooth = Some(after);
+        let trend = if after < before { "▼" } else { "▲" };
+        let validation = line.eval_loss.map_or(String::new(), |loss| format!(" val {loss:.4}"));
+        let speed = record.tokens_per_s.map_or(String::new(), |speed| format!(" {speed:.0} tok/s"));
+        let memory = record.rss_mib.map_or(String::new(), |mib| format!(" {mib:.0} MiB"));
+        let rate = record.learning_rate.unwrap_or(0.0);
+        self.bar.update(record.step, &format!("loss {after:.4} {trend}{validation} lr {rate:.2e}{speed}{memory}"));
+        if record.step == total {
+            self.bar.line(&format!("step {total}: loss {loss:.4}"));
+        }
+    }
+
+    fn evaluating(&mut self, done: usize, of: usize) {
+        self.bar.update(self.line.step, &format!("validation {done}/{of}"));
+    }
+
+    fn evaluated(&mut self, record: &Record, best: bool) {
+        let loss = record.eval_loss.unwrap_or(f64::NAN);
+        let trend = match self.line.eval_loss {
+            Some(before) if loss < before => " ▼",
+            Some(_) => " ▲",
+            None => "",
+        };
+        self.line.first_eval_loss.get_or_insert(loss);
+        self.line.eval_loss = Some(loss);
+        let accuracy = record.eval_token_accuracy.unwrap_or(0.0) * 100.0;
+        let best = if best { ", the best so far" } else { "" };
+        let text = format!("step {}: validation loss {loss:.4}{trend}, {accuracy:.1} % of tokens{best}", record.step);
+        self.say(&text);
+    }
+
+    fn saved(&mut self, path: &Path) {
+        self.say(&format!("saved {}", path.display()));
+    }
+
+    fn note(&mut self, text: &str) {
+        self.ui.note(text);
+    }
+}
+
+impl Watcher<'_> {
+    fn say(&self, text: &str) {
+        if !self.ui.is_json() {
+            self.bar.line(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_resume_command_is_what_was_typed() {
+        let command = |line: &[&str]| resume_command(line.iter().map(|s| (*s).to_owned()));
+        for (typed, expected) in [
+            (&["/bin/expert-cli", "train"][..], "expert-cli train --resume"),
+            (&["x", "train", "--resume", "--epochs", "2"], "expert-cli train --epochs 2 --resume"),
+            (&["x", "train", "--resume", "checkpoint-5", "--seed", "1"], "expert-cli train --seed 1 --resume"),
+            (&["x", "train", "--restart", "--output", "my dir"], "expert-cli train --output 'my dir' --resume"),
+        ] {
+            assert_eq!(command(typed), expected);
+        }
+    }
+
+    #[test]
+    fn devices() {
+        for (device, ok) in
+            [("auto", true), ("cpu", true), ("cuda", false), ("cuda:1", false), ("cuda:x", false), ("gpu", false)]
+        {
+            assert_eq!(check_device(device).is_ok(), ok, "{device}");
+        }
+        assert!(check_device("cuda:1").unwrap_err().to_string().contains("processor only"));
+        assert!(check_device("gpu").unwrap_err().to_string().contains("has to be"));
+    }
+}

@@ -1,0 +1,15 @@
+//! Records in and out, field mapping, chat templates, filters, dedupe, split, tokens, batch order. No tensors.
+//!
+//! `preprocess` goes [`source`] (which files) → [`records`] (what is in them) → [`shapes`] (question, schema, answer) →
+//! [`pipeline`] (check, filter, split, write). Training reads what that wrote: [`examples`], [`batches`].
+
+pub mod batches;
+pub mod examples;
+pub mod hub;
+pub mod pipeline;
+pub mod records;
+pub mod shapes;
+pub mod source;
+pub mod spider;
+pub mod template;
+pub mod tokenizer;

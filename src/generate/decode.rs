@@ -1,0 +1,278 @@
+//! The decoding loop: prompts in whole, then one token per sequence and step until each has ended.
+//!
+//! Sequences of a batch do not know each other: each has its cache, sampler and stop rules, and leaves the batch when
+//! it ends. Knows ids and text; prompts, SQL and experts stand above.
+
+use crate::adapter::Adapter;
+use crate::error::{Problem, Result};
+use crate::model::{Decoder, KvCache, NoAdapters};
+use crate::sql::scan::Quoting;
+
+use super::sampler::{Anything, Chain, Sampler};
+use super::stop::{StopRules, Watch};
+use super::text::{Detokenizer, Vocabulary};
+
+/// A model that continues sequences.
+pub trait NextLogits {
+    /// What it remembers of a sequence.
+    type Cache;
+    /// An empty cache.
+    fn new_cache(&self) -> Self::Cache;
+    /// Longest sequence, in tokens.
+    fn max_positions(&self) -> usize;
+    /// Appends `inputs[i]` to sequence `i`; the logits behind its last token, `[sequences][vocab]`.
+    fn forward(&self, inputs: &[&[u32]], caches: &mut [Self::Cache]) -> Result<Vec<Vec<f32>>>;
+}
+
+/// A decoder with or without an adapter.
+#[derive(Debug, Clone, Copy)]
+pub struct Adapted<'a> {
+    /// The base model.
+    pub decoder: &'a Decoder,
+    /// What was trained for it.
+    pub adapter: Option<&'a Adapter>,
+}
+
+impl NextLogits for Adapted<'_> {
+    type Cache = KvCache;
+
+    fn new_cache(&self) -> KvCache {
+        self.decoder.new_cache()
+    }
+
+    fn max_positions(&self) -> usize {
+        self.decoder.max_positions()
+    }
+
+    fn forward(&self, inputs: &[&[u32]], caches: &mut [KvCache]) -> Result<Vec<Vec<f32>>> {
+        match self.adapter {
+            Some(adapter) => self.decoder.forward_cached(inputs, caches, adapter),
+            None => self.decoder.forward_cached(inputs, caches, &NoAdapters),
+        }
+    }
+}
+
+/// How to decode; the same for all sequences of a batch.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The distribution.
+    pub chain: Chain,
+    /// Every sequence draws from a stream of this seed, so an answer does not depend on its batch.
+    pub seed: u64,
+    /// Token budget of an answer.
+    pub max_tokens: usize,
+    /// Ids that end an answer.
+    pub end_ids: Vec<u32>,
+    /// Texts that end an answer.
+    pub stop: StopRules,
+    /// What counts as a literal, a quoted name or a comment.
+    pub quoting: Quoting,
+    /// Whether the first step's logits are kept.
+    pub keep_first_logits: bool,
+}
+
+/// One sequence to continue.
+#[derive(Debug, Clone, Default)]
+pub struct Start {
+    /// The prompt, at least one token.
+    pub ids: Vec<u32>,
+    /// The prompt ends inside an open thinking block.
+    pub thinking: bool,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// An end-of-sequence id.
+    EndOfSequence,
+    /// A stop sequence or turn marker.
+    StopSequence,
+    /// The token budget: the answer is incomplete.
+    Budget,
+    /// The model's context is full: the answer is incomplete.
+    Context,
+    /// Somebody stopped it: the answer is incomplete.
+    Interrupted,
+}
+
+impl Finish {
+    /// Whether the model ended the answer itself.
+    pub fn is_complete(self) -> bool {
+        matches!(self, Self::EndOfSequence | Self::StopSequence)
+    }
+
+    /// The word in JSON: `stop`, `stop_sequence`, `length`, `context`, `interrupted`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::EndOfSequence => "stop",
+            Self::StopSequence => "stop_sequence",
+            Self::Budget => "length",
+            Self::Context => "context",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A finished sequence.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// The drawn ids, the end-of-sequence id included.
+    pub ids: Vec<u32>,
+    /// The answer without thinking blocks and stop sequence.
+    pub text: String,
+    /// What was thought.
+    pub reasoning: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Sum of `log softmax(logits)[id]` over the drawn ids.
+    pub log_probability: f64,
+    /// The logits behind the prompt, `[vocab]`, if they were to be kept.
+    pub first_logits: Option<Vec<f32>>,
+}
+
+/// What stands beside the loop while it runs.
+pub trait Observer {
+    /// A sequence has new certain text of its answer; called for every token, also without new text.
+    fn token(&mut self, sequence: usize, text: &str);
+    /// Asked before every step: end all answers here?
+    fn interrupted(&mut self) -> bool;
+}
+
+/// Nobody watches.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unobserved;
+
+impl Observer for Unobserved {
+    fn token(&mut self, _sequence: usize, _text: &str) {}
+
+    fn interrupted(&mut self) -> bool {
+        false
+    }
+}
+
+/// A sequence that still runs.
+struct Running {
+    index: usize,
+    sampler: Sampler,
+    watch: Watch,
+    text: Detokenizer,
+    prompt_tokens: usize,
+    completion: Completion,
+}
+
+/// Continues every sequence to its end; the results are in the order of `starts`.
+pub fn decode<M: NextLogits>(
+    model: &M,
+    vocabulary: &dyn Vocabulary,
+    starts: &[Start],
+    rules: &Rules,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Completion>> {
+    let mut finished: Vec<Option<Completion>> = starts.iter().map(|_| None).collect();
+    let mut running: Vec<Running> = Vec::new();
+    for (index, start) in starts.iter().enumerate() {
+        check_prompt(start.ids.len(), model.max_positions())?;
+        running.push(Running {
+            index,
+            sampler: Sampler::new(rules.chain, rules.seed, vocabulary.size(), &start.ids),
+            watch: Watch::new(&rules.stop, rules.quoting, start.thinking),
+            text: Detokenizer::default(),
+            prompt_tokens: start.ids.len(),
+            completion: Completion {
+                ids: Vec::new(),
+                text: String::new(),
+                reasoning: String::new(),
+                finish: Finish::Budget,
+                log_probability: 0.0,
+                first_logits: None,
+            },
+        });
+    }
+    let mut caches: Vec<M::Cache> = starts.iter().map(|_| model.new_cache()).collect();
+    let mut inputs: Vec<Vec<u32>> = starts.iter().map(|start| start.ids.clone()).collect();
+    while !running.is_empty() {
+        if observer.interrupted() {
+            for sequence in running.drain(..) {
+                let index = sequence.index;
+                finished[index] = Some(sequence.close(Finish::Interrupted, vocabulary));
+            }
+            break;
+        }
+        let views: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
+        let logits = model.forward(&views, &mut caches)?;
+        for at in (0..running.len()).rev() {
+            let sequence = &mut running[at];
+            match sequence.step(&logits[at], vocabulary, rules, model.max_positions(), observer)? {
+                None => inputs[at] = sequence.completion.ids.last().copied().into_iter().collect(),
+                Some(finish) => {
+                    let index = sequence.index;
+                    finished[index] = Some(running.remove(at).close(finish, vocabulary));
+                    caches.remove(at);
+                    inputs.remove(at);
+                }
+            }
+        }
+    }
+    Ok(finished.into_iter().flatten().collect())
+}
+
+/// Refuses a prompt that leaves no room for an answer.
+pub fn check_prompt(tokens: usize, max_positions: usize) -> Result<()> {
+    if tokens == 0 {
+        return Err(Problem::input("the prompt is empty").into());
+    }
+    if tokens >= max_positions {
+        return Err(Problem::input(format!(
+            "the prompt has {tokens} tokens, the model's context holds {max_positions} with the answer"
+        ))
+        .hint("leave tables out of the schema that the question does not need")
+        .into());
+    }
+    Ok(())
+}
+
+impl Running {
+    /// Draws a token; says why if that ended the answer.
+    fn step(
+        &mut self,
+        logits: &[f32],
+        vocabulary: &dyn Vocabulary,
+        rules: &Rules,
+        max_positions: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Finish>> {
+        if rules.keep_first_logits && self.completion.ids.is_empty() {
+            self.completion.first_logits = Some(logits.to_vec());
+        }
+        let pick = self.sampler.next(logits, &mut Anything)?;
+        self.completion.ids.push(pick.id);
+        self.completion.log_probability += pick.log_probability;
+        if rules.end_ids.contains(&pick.id) {
+            return Ok(Some(Finish::EndOfSequence));
+        }
+        let released = self.watch.push(&self.text.push(pick.id, vocabulary));
+        observer.token(self.index, &released.text);
+        let drawn = self.completion.ids.len();
+        Ok(if released.stopped {
+            Some(Finish::StopSequence)
+        } else if drawn >= rules.max_tokens {
+            Some(Finish::Budget)
+        } else if self.prompt_tokens + drawn >= max_positions {
+            Some(Finish::Context)
+        } else {
+            None
+        })
+    }
+
+    fn close(mut self, finish: Finish, vocabulary: &dyn Vocabulary) -> Completion {
+        let rest = self.text.finish(vocabulary);
+        self.watch.push(&rest);
+        self.completion.finish = finish;
+        self.completion.text = self.watch.answer().to_owned();
+        self.completion.reasoning = self.watch.reasoning().to_owned();
+        self.completion
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

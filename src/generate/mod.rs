@@ -1,0 +1,14 @@
+//! From a question to an answer: sampling, stop rules, the decoding loop, settings, validation. Owns no training, no
+//! registry and no screen.
+//!
+//! [`conversation`] is where to begin; [`decode`] is the loop; [`sampler`] draws; [`stop`] ends.
+
+pub mod conversation;
+pub mod decode;
+pub mod ends;
+pub mod sampler;
+pub mod settings;
+pub mod stop;
+pub mod text;
+pub mod thinking;
+pub mod validation;

@@ -1,0 +1,28 @@
+//! Every bound of the room: its meaning, its value, its price.
+
+/// Longest grammar text in bytes: forty times the largest one we ship.
+pub const GRAMMAR_BYTES: usize = 1 << 20;
+
+/// Deepest nesting of parentheses and quantifiers in one definition. Compiling takes machine stack for each level.
+pub const NESTING: usize = 200;
+
+/// llama.cpp's `MAX_REPETITION_THRESHOLD`: a minimum over it and nested repetitions that multiply to it or more are
+/// refused, a maximum over it means none. Counters make the bound free of charge here; it is kept to read alike.
+pub const REPETITIONS: u64 = 2000;
+
+/// Largest compiled grammar in nodes (16 bytes and its edges each, about 40 MiB in all).
+pub const NODES: usize = 1 << 20;
+
+/// Most parse threads in one state. SQL needs fewer than 200; a state of this size costs about 1 ms and 48 KiB. A text
+/// that needs more is refused and [`super::Matcher::exceeded`] says so.
+pub const THREADS: usize = 4096;
+
+/// Most steps without input in one move of the automaton, about 0.2 s: reached only by grammars made to hurt.
+pub const CLOSURE_STEPS: usize = 1 << 21;
+
+/// Bytes of automaton states, transitions and stacks kept before everything that no matcher stands on is dropped. The
+/// price of dropping is building it again, about 2 µs a state.
+pub const CACHE_BYTES: usize = 24 << 20;
+
+/// Token masks kept, one bit per token each (19 KB at 152k tokens, 10 MB in all); the longest unused goes first.
+pub const MASKS: usize = 512;

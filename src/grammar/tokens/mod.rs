@@ -1,0 +1,7 @@
+//! The tokens of a model as bytes: read from `tokenizer.json`, kept as a trie.
+
+mod trie;
+mod vocabulary;
+
+pub use trie::TokenTrie;
+pub use vocabulary::Vocabulary;

@@ -1,0 +1,235 @@
+//! Causal grouped-query attention inside sequences, with an optional sliding window.
+//!
+//! Keys are taken in tiles with a running maximum and sum, so no [T × T] matrix exists; the forward keeps one
+//! log-sum-exp per query and head, from which the backward rebuilds the probabilities (Dao et al. 2022). Softmax in f32.
+//!
+//! Queries of all heads that share a key head make the rows of a tile. Key tiles begin at multiples of their width from
+//! the start of the sequence, so a row comes out the same to the bit in a full pass and over a cache.
+
+mod backward;
+pub mod reference;
+mod tile;
+
+pub use backward::{Kept, backward};
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// The fixed part of an attention.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; each serves `heads / kv_heads` query heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// A query sees this many of the latest positions, itself included; none: all before it.
+    pub window: Option<usize>,
+    /// Scores are multiplied by this, 1/√head_dim.
+    pub scale: f32,
+}
+
+impl Shape {
+    fn q_width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    fn kv_width(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// Query heads that share a key head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// Queries of a tile: their heads of one group make its rows.
+    fn query_tile(&self) -> usize {
+        (tile::ROWS / self.group()).max(1)
+    }
+
+    /// Keys that the query at `position` of its sequence sees.
+    fn visible(&self, position: usize) -> Range<usize> {
+        let first = self.window.map_or(0, |w| (position + 1).saturating_sub(w));
+        first..position + 1
+    }
+}
+
+/// Some queries of one sequence.
+#[derive(Debug, Clone, Copy)]
+struct Queries {
+    /// Where the sequence's keys begin, in tokens.
+    start: usize,
+    /// Position of the first query in its sequence.
+    first: usize,
+    /// How many follow one another.
+    count: usize,
+}
+
+/// q [T, heads·d], k and v [T, kv_heads·d] → out [T, heads·d], lse [T, heads]. `sequences` tile 0..T.
+pub fn forward(
+    shape: Shape,
+    sequences: &[Range<usize>],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    out: &mut [f32],
+    lse: &mut [f32],
+) {
+    let tokens = sequences.last().map_or(0, |s| s.end);
+    assert!(q.len() == tokens * shape.q_width() && lse.len() == tokens * shape.heads, "attention queries");
+    assert!(k.len() == tokens * shape.kv_width(), "attention keys");
+    let queries = sequences.iter().flat_map(|s| {
+        let step = shape.query_tile();
+        (0..s.len()).step_by(step).map(move |first| Queries { start: s.start, first, count: step.min(s.len() - first) })
+    });
+    attend(shape, queries, q, k, v, out, lse);
+}
+
+/// Attention of the last rows of one sequence over its cached keys: q [n, heads·d] stand at positions
+/// `len − n .. len` of k and v [len, kv_heads·d] → out [n, heads·d].
+pub fn forward_cached(shape: Shape, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32]) {
+    let (rows, len) = (q.len() / shape.q_width(), k.len() / shape.kv_width());
+    assert!(rows <= len, "cached attention");
+    let step = shape.query_tile();
+    let queries =
+        (0..rows).step_by(step).map(|row| Queries { start: 0, first: len - rows + row, count: step.min(rows - row) });
+    attend(shape, queries, q, k, v, out, &mut vec![0.0; rows * shape.heads]);
+}
+
+/// Attends `queries`, which follow one another in q, out and lse.
+fn attend(
+    shape: Shape,
+    queries: impl Iterator<Item = Queries>,
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    mut out: &mut [f32],
+    mut lse: &mut [f32],
+) {
+    let (qw, d, group) = (shape.q_width(), shape.head_dim, shape.group());
+    assert!(q.len() == out.len() && k.len() == v.len(), "attention shapes");
+    let mut row = 0;
+    let mut tasks = Vec::new();
+    for queries in queries {
+        let (own_out, rest_out) = std::mem::take(&mut out).split_at_mut(queries.count * qw);
+        let (own_lse, rest_lse) = std::mem::take(&mut lse).split_at_mut(queries.count * shape.heads);
+        tasks.push((queries, &q[row * qw..(row + queries.count) * qw], own_out, own_lse));
+        (out, lse) = (rest_out, rest_lse);
+        row += queries.count;
+    }
+    tasks.into_par_iter().for_each(|(queries, q, out, lse)| {
+        let from = queries.start * shape.kv_width();
+        let tiles: Vec<_> = (0..shape.kv_heads)
+            .into_par_iter()
+            .map(|kv_head| tile::attend(shape, queries, kv_head, q, &k[from..], &v[from..]))
+            .collect();
+        for (kv_head, tile) in tiles.iter().enumerate() {
+            let rows = tile.out.chunks_exact(group * d).zip(tile.lse.chunks_exact(group));
+            for (i, (from_out, from_lse)) in rows.enumerate() {
+                out[i * qw + kv_head * group * d..][..group * d].copy_from_slice(from_out);
+                lse[i * shape.heads + kv_head * group..][..group].copy_from_slice(from_lse);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::check::{assert_close, assert_gradient, dot as dot64, narrow, random64};
+
+    const SHAPES: [(Shape, &[usize]); 4] = [
+        (Shape { heads: 4, kv_heads: 2, head_dim: 3, window: None, scale: 0.6 }, &[5, 1, 3]),
+        (Shape { heads: 2, kv_heads: 2, head_dim: 5, window: Some(2), scale: 0.4 }, &[4, 3]),
+        (Shape { heads: 6, kv_heads: 1, head_dim: 16, window: None, scale: 0.25 }, &[150]),
+        (Shape { heads: 2, kv_heads: 1, head_dim: 8, window: Some(70), scale: 0.35 }, &[100, 33]),
+    ];
+
+    fn ranges(lengths: &[usize]) -> Vec<Range<usize>> {
+        let mut start = 0;
+        lengths
+            .iter()
+            .map(|n| {
+                start += n;
+                start - n..start
+            })
+            .collect()
+    }
+
+    #[test]
+    fn reference_backward_is_the_slope() {
+        for (shape, lengths) in &SHAPES[..2] {
+            let sequences = ranges(lengths);
+            let tokens: usize = lengths.iter().sum();
+            let q = random64(tokens * shape.q_width(), 1);
+            let (k, v) = (random64(tokens * shape.kv_width(), 2), random64(tokens * shape.kv_width(), 3));
+            let d_out = random64(q.len(), 4);
+            let (dq, dk, dv) = reference::backward(*shape, &sequences, &q, &k, &v, &d_out);
+            let run = |q: &[f64], k: &[f64], v: &[f64]| dot64(&reference::forward(*shape, &sequences, q, k, v), &d_out);
+            assert_gradient(&q, &dq, |q| run(q, &k, &v));
+            assert_gradient(&k, &dk, |k| run(&q, k, &v));
+            assert_gradient(&v, &dv, |v| run(&q, &k, v));
+        }
+    }
+
+    #[test]
+    fn cpu_equals_reference() {
+        for (shape, lengths) in SHAPES {
+            let sequences = ranges(lengths);
+            let tokens: usize = lengths.iter().sum();
+            let q: Vec<f64> = random64(tokens * shape.q_width(), 5).iter().map(|x| 3.0 * x).collect();
+            let (k, v) = (random64(tokens * shape.kv_width(), 6), random64(tokens * shape.kv_width(), 7));
+            let d_out = random64(q.len(), 8);
+            let (q32, k32, v32) = (narrow(&q), narrow(&k), narrow(&v));
+            let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; tokens * shape.heads]);
+            forward(shape, &sequences, &q32, &k32, &v32, &mut out, &mut lse);
+            assert_close(&out, &reference::forward(shape, &sequences, &q, &k, &v), 1e-5);
+            let (mut dq, mut dk, mut dv) = (vec![9.0; q.len()], vec![9.0; k.len()], vec![9.0; v.len()]);
+            let kept = Kept { q: &q32, k: &k32, v: &v32, out: &out, lse: &lse };
+            backward(shape, &sequences, kept, &narrow(&d_out), &mut dq, &mut dk, &mut dv);
+            let (want_q, want_k, want_v) = reference::backward(shape, &sequences, &q, &k, &v, &d_out);
+            assert_close(&dq, &want_q, 2e-5);
+            assert_close(&dk, &want_k, 2e-5);
+            assert_close(&dv, &want_v, 2e-5);
+        }
+    }
+
+    #[test]
+    fn cached_rows_equal_the_rows_of_a_full_pass() {
+        let (shape, tokens) = (SHAPES[3].0, 100);
+        let q = narrow(&random64(tokens * shape.q_width(), 9));
+        let k = narrow(&random64(tokens * shape.kv_width(), 10));
+        let v = narrow(&random64(tokens * shape.kv_width(), 11));
+        let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; tokens * shape.heads]);
+        forward(shape, &ranges(&[tokens]), &q, &k, &v, &mut out, &mut lse);
+        for rows in [1, 7, 100] {
+            let start = (tokens - rows) * shape.q_width();
+            let mut cached = vec![0.0; rows * shape.q_width()];
+            forward_cached(shape, &q[start..], &k, &v, &mut cached);
+            assert_eq!(cached, out[start..]);
+        }
+    }
+
+    #[test]
+    fn the_number_of_threads_does_not_change_a_bit() {
+        let (shape, sequences) = (SHAPES[3].0, ranges(&[100, 33, 130]));
+        let q = narrow(&random64(263 * shape.q_width(), 12));
+        let (k, v) = (narrow(&random64(263 * shape.kv_width(), 13)), narrow(&random64(263 * shape.kv_width(), 14)));
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; 263 * shape.heads]);
+                forward(shape, &sequences, &q, &k, &v, &mut out, &mut lse);
+                let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
+                let kept = Kept { q: &q, k: &k, v: &v, out: &out, lse: &lse };
+                backward(shape, &sequences, kept, &q, &mut dq, &mut dk, &mut dv);
+                [out, lse, dq, dk, dv]
+            })
+        };
+        assert_eq!(run(1), run(2));
+        assert_eq!(run(1), run(5));
+    }
+}

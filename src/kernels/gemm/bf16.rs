@@ -1,0 +1,354 @@
+//! Products with a frozen bf16 matrix in AVX-512-BF16: activations are rounded to bf16 (nearest, ties to even) where
+//! they are packed, products and sums are f32.
+//!
+//! The blocking of Goto & van de Geijn (2008): the left operand is packed once and shared, every task owns a block of
+//! columns of the result and packs its own part of the weight, a K block at a time, into its core's L2. Each element of
+//! the result is one sum over K in an order fixed by K alone, so neither the number of threads nor the other rows
+//! change a bit. The weight stays as it lies in the file; both directions repack tiles of it on the fly.
+
+use std::cell::Cell;
+
+use half::bf16;
+use rayon::prelude::*;
+
+use super::{Write, avx512bf16 as simd};
+
+/// Rows of a register tile. 12 × 2 vectors of sums leave room for two of the weight and a broadcast.
+pub(super) const TILE_ROWS: usize = 12;
+
+/// Columns of a register tile: two vectors of sixteen.
+pub(super) const TILE_COLS: usize = 32;
+
+/// Depth of a block: a packed block of [`BLOCK_COLS`] columns is 512 KiB, half a Zen 4 core's L2 (256 and 512 deep are
+/// 2–6 % slower, 512 columns 2–3 %).
+const BLOCK_DEPTH: usize = 1024;
+
+/// Columns of a task's block at most.
+const BLOCK_COLS: usize = 256;
+
+/// Numbers of a packed left operand that stay allocated between products, 8 MiB; larger ones (a head's gradient) are
+/// given back.
+const LEFT_KEPT: usize = 1 << 21;
+
+/// Multiplications below which a second thread costs more than it brings.
+const PARALLEL_FROM: usize = 1 << 19;
+
+/// One cache line of packed pairs, written and read by the tiles only.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(super) struct Line {
+    _pairs: [u32; 16],
+}
+
+/// The right operand b [k, n] of a product, made of a row-major bf16 matrix.
+#[derive(Debug, Clone, Copy)]
+pub enum Right<'a> {
+    /// b = W, with W [k, n].
+    Plain(&'a [bf16]),
+    /// b = Wᵀ, with W [n, k].
+    Transposed(&'a [bf16]),
+}
+
+impl Right<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Plain(w) | Self::Transposed(w) => w.len(),
+        }
+    }
+}
+
+/// The left operand a [m, k] of a product, in f32.
+#[derive(Debug, Clone, Copy)]
+pub struct Left<'a> {
+    /// The numbers.
+    pub values: &'a [f32],
+    /// Each column is multiplied by this, `[k]`, before it is rounded.
+    pub gain: Option<&'a [f32]>,
+}
+
+impl<'a> From<&'a [f32]> for Left<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self { values, gain: None }
+    }
+}
+
+/// Whether this processor can run [`matmul`].
+pub fn available() -> bool {
+    simd::available()
+}
+
+/// How the rows are cut into slivers of at most [`TILE_ROWS`], as evenly as can be.
+#[derive(Debug, Clone, Copy)]
+struct Slivers {
+    count: usize,
+    height: usize,
+    /// This many slivers, the first ones, are one row higher.
+    higher: usize,
+}
+
+impl Slivers {
+    fn new(rows: usize) -> Self {
+        let count = rows.div_ceil(TILE_ROWS);
+        Self { count, height: rows / count, higher: rows % count }
+    }
+
+    /// (first row, rows) of a sliver.
+    fn get(&self, index: usize) -> (usize, usize) {
+        (index * self.height + index.min(self.higher), self.height + usize::from(index < self.higher))
+    }
+}
+
+thread_local! {
+    static LEFT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
+    static RIGHT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+}
+
+/// A destination shared by tasks that write disjoint columns.
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: `matmul` gives every task its own block of rows and columns, and the destination outlives the tasks.
+#[expect(unsafe_code, reason = "tasks write disjoint columns of one row-major matrix")]
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+#[expect(unsafe_code, reason = "tasks write disjoint columns of one row-major matrix")]
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn at(self, index: usize) -> *mut f32 {
+        self.0.wrapping_add(index)
+    }
+}
+
+/// dst (=, +=) a · b, with a [m, k] and b [k, n] of the given (m, k, n); only where [`available`].
+pub fn matmul(dst: &mut [f32], write: Write, (m, k, n): (usize, usize, usize), a: Left<'_>, b: Right<'_>) {
+    assert!(dst.len() == m * n && a.values.len() == m * k && b.len() == k * n, "bf16 product [{m}, {k}]·[{k}, {n}]");
+    assert!(a.gain.is_none_or(|gain| gain.len() == k), "bf16 product: gain");
+    assert!(available(), "this processor has no AVX-512-BF16");
+    if m == 0 || n == 0 || k == 0 {
+        if write == Write::Set {
+            dst.fill(0.0);
+        }
+        return;
+    }
+    let parallel = m * n * k >= PARALLEL_FROM;
+    let slivers = Slivers::new(m);
+    // Pairs along k, to whole vectors of sixteen.
+    let pairs = k.div_ceil(32) * 16;
+    let mut left = LEFT.take();
+    if left.len() < m * pairs {
+        left.resize(m * pairs, 0);
+    }
+    pack_left(&mut left[..m * pairs], slivers, pairs, a, k, parallel);
+
+    let threads = if parallel { rayon::current_num_threads() } else { 1 };
+    let (columns, height) = blocks(n, slivers.count, threads);
+    let across = n.div_ceil(columns);
+    let tasks = across * slivers.count.div_ceil(height);
+    let packed = &left[..m * pairs];
+    let shared = Shared(dst.as_mut_ptr());
+    let task = |index: usize| {
+        let (first, sliver) = (index % across * columns, index / across * height);
+        let block =
+            Block { columns: (first, columns.min(n - first)), slivers: (sliver, height.min(slivers.count - sliver)) };
+        block.multiply(shared, write, Operands { k, n, pairs, left: packed, rows: slivers, right: b });
+    };
+    if parallel {
+        (0..tasks).into_par_iter().with_max_len(1).for_each(task);
+    } else {
+        (0..tasks).for_each(task);
+    }
+    if left.len() <= LEFT_KEPT {
+        LEFT.set(left);
+    }
+}
+
+/// (columns, slivers) of a task: enough tasks for the threads, as wide as that allows. Bits do not depend on it.
+fn blocks(n: usize, slivers: usize, threads: usize) -> (usize, usize) {
+    let wanted = if threads == 1 { 1 } else { 2 * threads };
+    let columns = (n.div_ceil(wanted).div_ceil(TILE_COLS) * TILE_COLS).clamp(2 * TILE_COLS, BLOCK_COLS);
+    let across = n.div_ceil(columns);
+    // Splitting the rows packs the weight again, so it has to pay: no block below 8 slivers.
+    let down = (threads / across).clamp(1, slivers.div_ceil(8));
+    (columns, slivers.div_ceil(down))
+}
+
+/// a [m, k] → per sliver `[pairs][rows]` of bf16 pairs along k.
+fn pack_left(packed: &mut [u32], slivers: Slivers, pairs: usize, a: Left<'_>, k: usize, parallel: bool) {
+    let (higher, lower) = packed.split_at_mut(slivers.higher * (slivers.height + 1) * pairs);
+    for (part, base, height) in [(higher, 0, slivers.height + 1), (lower, slivers.higher, slivers.height)] {
+        let pack = |(index, packed): (usize, &mut [u32])| {
+            let (first, rows) = slivers.get(base + index);
+            debug_assert_eq!(rows, height);
+            simd::pack_left(packed, &a.values[first * k..(first + rows) * k], a.gain, rows, k);
+        };
+        if parallel {
+            part.par_chunks_exact_mut(height * pairs).enumerate().for_each(pack);
+        } else {
+            part.chunks_exact_mut(height * pairs).enumerate().for_each(pack);
+        }
+    }
+}
+
+/// Both operands of a product; the left one packed.
+#[derive(Clone, Copy)]
+struct Operands<'a> {
+    k: usize,
+    n: usize,
+    pairs: usize,
+    left: &'a [u32],
+    rows: Slivers,
+    right: Right<'a>,
+}
+
+/// One task's part of the result.
+struct Block {
+    /// First column and their number.
+    columns: (usize, usize),
+    /// First sliver of rows and their number.
+    slivers: (usize, usize),
+}
+
+impl Block {
+    fn multiply(&self, dst: Shared, write: Write, operands: Operands<'_>) {
+        let Operands { k, n, pairs, left, rows, right } = operands;
+        let (first_column, columns) = self.columns;
+        let strips = columns.div_ceil(TILE_COLS);
+        let mut block = RIGHT.take();
+        let lines = strips * BLOCK_DEPTH.min(pairs * 2);
+        if block.len() < lines {
+            block.resize(lines, Line { _pairs: [0; 16] });
+        }
+        for first in (0..k).step_by(BLOCK_DEPTH) {
+            let part = simd::Part { depth: (first, BLOCK_DEPTH.min(k - first)), columns: self.columns };
+            let (strip_lines, depth_pairs) = (part.strip_lines(), part.depth.1.div_ceil(2));
+            let block = &mut block[..part.lines()];
+            match right {
+                Right::Plain(w) => simd::pack_plain(block, w, n, part),
+                Right::Transposed(w) => simd::pack_transposed(block, w, k, part),
+            }
+            let add = write == Write::Add || first > 0;
+            for sliver in self.slivers.0..self.slivers.0 + self.slivers.1 {
+                let (row, height) = rows.get(sliver);
+                let a = &left[row * pairs + first / 2 * height..][..depth_pairs * height];
+                for strip in 0..strips {
+                    let column = first_column + strip * TILE_COLS;
+                    let width = TILE_COLS.min(first_column + columns - column);
+                    let b = &block[strip * strip_lines..][..depth_pairs * 2];
+                    let to = simd::Target { at: dst.at(row * n + column), stride: n, width, add };
+                    // SAFETY: the target's rows and columns lie in this task's own part of dst [m, n].
+                    #[expect(unsafe_code, reason = "the tile is written through a raw pointer")]
+                    unsafe {
+                        simd::tile(height, a, b, to);
+                    }
+                }
+            }
+        }
+        RIGHT.set(block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernels::check::random;
+
+    /// a·b in f64 on operands rounded to bf16, and Σ|a·b| per element, by which an f32 sum's error is bounded.
+    fn truth(m: usize, k: usize, n: usize, a: &[f32], b: &dyn Fn(usize, usize) -> f32) -> Vec<(f64, f64)> {
+        let rounded: Vec<f64> = a.iter().map(|v| bf16::from_f32(*v).to_f64()).collect();
+        let mut all = Vec::with_capacity(m * n);
+        for i in 0..m {
+            for j in 0..n {
+                let terms = (0..k).map(|p| rounded[i * k + p] * f64::from(b(p, j)));
+                all.push(terms.fold((0.0, 0.0), |(s, t), x| (s + x, t + x.abs())));
+            }
+        }
+        all
+    }
+
+    fn check(m: usize, k: usize, n: usize) {
+        let (a, w) = (random(m * k, 1), random(n * k, 2));
+        let w: Vec<bf16> = w.into_iter().map(bf16::from_f32).collect();
+        let wide: Vec<f32> = w.iter().map(|v| v.to_f32()).collect();
+        for transposed in [false, true] {
+            let b = |p: usize, j: usize| if transposed { wide[j * k + p] } else { wide[p * n + j] };
+            let right = if transposed { Right::Transposed(&w) } else { Right::Plain(&w) };
+            let truth = truth(m, k, n, &a, &b);
+            for write in [Write::Set, Write::Add] {
+                let mut got = vec![0.5f32; m * n];
+                matmul(&mut got, write, (m, k, n), a[..].into(), right);
+                let start = if write == Write::Add { 0.5 } else { 0.0 };
+                for (i, (got, (want, magnitude))) in got.iter().zip(&truth).enumerate() {
+                    // Products of bf16 are exact in f32; k sums of relative error 2⁻²⁴ each, in two chains.
+                    let bound = (magnitude + start) * (k as f64 + 4.0) * 2f64.powi(-24) + 1e-30;
+                    let error = (f64::from(*got) - want - start).abs();
+                    assert!(error <= bound, "[{m}, {k}]·[{k}, {n}] {write:?} element {i}: {got}, not {want}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equals_the_rounded_product_at_every_edge() {
+        if !available() {
+            return;
+        }
+        for edge in 1..=33 {
+            check(edge, 40, 70);
+            check(14, edge, 33);
+            check(13, 66, edge);
+        }
+        for (m, k, n) in [(5, 513, 65), (25, 1025, 97), (64, 1, 1), (1, 1100, 300), (130, 31, 515), (29, 1536, 64)] {
+            check(m, k, n);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn equals_the_rounded_product_on_any_shape(m in 1usize..80, k in 1usize..700, n in 1usize..300) {
+            if available() {
+                check(m, k, n);
+            }
+        }
+    }
+
+    #[test]
+    fn a_gain_scales_the_columns_before_rounding() {
+        if !available() {
+            return;
+        }
+        let (m, k, n) = (14, 77, 40);
+        let (a, gain) = (random(m * k, 5), random(k, 6));
+        let w: Vec<bf16> = random(k * n, 7).into_iter().map(bf16::from_f32).collect();
+        let scaled: Vec<f32> = a.iter().enumerate().map(|(i, v)| v * gain[i % k]).collect();
+        let (mut got, mut want) = (vec![0.0; m * n], vec![0.0; m * n]);
+        matmul(&mut got, Write::Set, (m, k, n), Left { values: &a, gain: Some(&gain) }, Right::Plain(&w));
+        matmul(&mut want, Write::Set, (m, k, n), scaled[..].into(), Right::Plain(&w));
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn neither_threads_nor_other_rows_change_a_bit() {
+        if !available() {
+            return;
+        }
+        let (m, k, n) = (125, 1030, 330);
+        let a = random(m * k, 3);
+        let w: Vec<bf16> = random(k * n, 4).into_iter().map(bf16::from_f32).collect();
+        for right in [Right::Plain(&w), Right::Transposed(&w)] {
+            let run = |threads, rows: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let mut y = vec![0.0; rows * n];
+                pool.install(|| matmul(&mut y, Write::Set, (rows, k, n), a[..rows * k].into(), right));
+                y
+            };
+            let one = run(1, m);
+            assert_eq!(one, run(2, m));
+            assert_eq!(one, run(5, m));
+            assert_eq!(one[..7 * n], run(2, 7));
+        }
+    }
+}

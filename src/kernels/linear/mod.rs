@@ -1,0 +1,296 @@
+//! Linear with a frozen weight: the output and the input gradient, nothing for the weight.
+//!
+//! Weights stay in the dtype they are stored in. Processors with AVX-512-BF16 multiply bf16 weights as they are, rounding
+//! the activations; elsewhere, and in the exact forms, tiles of the weight are widened to f32, never the whole. Sums are
+//! f32.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub mod few;
+pub mod reference;
+pub mod trainable;
+
+use half::{bf16, f16};
+use rayon::prelude::*;
+
+use super::gemm::{self, Mat, MatMut, Write};
+
+/// Elements of a weight tile that is widened at once: 1 MiB of f32, which stays in a core's L2 cache.
+const TILE_ELEMENTS: usize = 1 << 18;
+
+/// Up to this many rows of x the weight is read once and multiplied directly: decoding is bound by memory.
+const FEW_ROWS: usize = 4;
+
+/// Values of a frozen weight as they lie in memory, row-major [out, in].
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a> {
+    /// 32-bit floats.
+    F32(&'a [f32]),
+    /// bfloat16.
+    Bf16(&'a [bf16]),
+    /// IEEE half.
+    F16(&'a [f16]),
+}
+
+/// A frozen weight [out, in].
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    values: Values<'a>,
+    out: usize,
+    inner: usize,
+    exact: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// A weight of `out` rows and `inner` columns.
+    pub fn new(values: Values<'a>, out: usize, inner: usize) -> Self {
+        let len = match values {
+            Values::F32(v) => v.len(),
+            Values::Bf16(v) => v.len(),
+            Values::F16(v) => v.len(),
+        };
+        assert_eq!(len, out * inner, "weight [{out}, {inner}]");
+        Self { values, out, inner, exact: false }
+    }
+
+    /// The same weight, whose products keep f32 activations on every processor (see [`rounds_activations`]).
+    #[must_use]
+    pub fn exact(self, exact: bool) -> Self {
+        Self { exact, ..self }
+    }
+
+    /// Rows: the width of the output.
+    pub fn out(&self) -> usize {
+        self.out
+    }
+
+    /// Columns: the width of the input.
+    pub fn inner(&self) -> usize {
+        self.inner
+    }
+
+    /// The values as they are stored.
+    pub fn values(&self) -> Values<'a> {
+        self.values
+    }
+
+    /// Row `row` in f32.
+    pub fn widen_row(&self, row: usize, into: &mut [f32]) {
+        let range = row * self.inner..(row + 1) * self.inner;
+        widen(self.values, range, into);
+    }
+
+    /// Rows `rows` in f32, parallel over rows.
+    fn widen_rows(&self, rows: std::ops::Range<usize>, into: &mut [f32]) {
+        let first = rows.start;
+        into.par_chunks_exact_mut(self.inner)
+            .enumerate()
+            .with_min_len(8)
+            .for_each(|(i, row)| self.widen_row(first + i, row));
+    }
+
+    /// Σ over the row of w², for every row, `[out]`; in f64 so that DoRA's norms are exact to f32.
+    pub fn row_norms_squared(&self) -> Vec<f64> {
+        (0..self.out)
+            .into_par_iter()
+            .map_init(
+                || vec![0.0; self.inner],
+                |row, i| {
+                    self.widen_row(i, row);
+                    row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum()
+                },
+            )
+            .collect()
+    }
+}
+
+fn widen(values: Values<'_>, range: std::ops::Range<usize>, into: &mut [f32]) {
+    match values {
+        Values::F32(v) => into.copy_from_slice(&v[range]),
+        Values::Bf16(v) => {
+            for (to, from) in into.iter_mut().zip(&v[range]) {
+                *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+            }
+        }
+        Values::F16(v) => {
+            for (to, from) in into.iter_mut().zip(&v[range]) {
+                *to = from.to_f32();
+            }
+        }
+    }
+}
+
+/// y (=, +=) x·Wᵀ, with x [rows, in], y [rows, out]. Where [`rounds_activations`], x is rounded to bf16.
+pub fn forward(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write: Write) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Values::Bf16(values), true) = (w.values, rounds_activations(w, rows)) {
+        return gemm::bf16::matmul(y, write, (rows, w.inner, w.out), x.into(), gemm::bf16::Right::Transposed(values));
+    }
+    forward_exact(x, rows, w, y, write);
+}
+
+/// dx (=, +=) dy·W, with dy [rows, out], dx [rows, in]. Where [`rounds_activations`], dy is rounded to bf16.
+pub fn backward_input(dy: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f32], write: Write) {
+    #[cfg(target_arch = "x86_64")]
+    if let (Values::Bf16(values), true) = (w.values, rounds_activations(w, rows)) {
+        return gemm::bf16::matmul(dx, write, (rows, w.out, w.inner), dy.into(), gemm::bf16::Right::Plain(values));
+    }
+    backward_input_exact(dy, rows, w, dx, write);
+}
+
+/// dx (=, +=) (dy⊙gain)·W with gain `[out]`: [`backward_input`] of a linear whose outputs were multiplied by `gain`.
+pub fn backward_input_scaled(dy: &[f32], gain: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f32], write: Write) {
+    assert_eq!(gain.len(), w.out, "gain of a linear");
+    #[cfg(target_arch = "x86_64")]
+    if let (Values::Bf16(values), true) = (w.values, rounds_activations(w, rows)) {
+        let left = gemm::bf16::Left { values: dy, gain: Some(gain) };
+        return gemm::bf16::matmul(dx, write, (rows, w.out, w.inner), left, gemm::bf16::Right::Plain(values));
+    }
+    let mut scaled = vec![0.0; dy.len()];
+    scaled.par_chunks_exact_mut(w.out).zip(dy.par_chunks_exact(w.out)).with_min_len(8).for_each(|(to, dy)| {
+        for ((to, dy), gain) in to.iter_mut().zip(dy).zip(gain) {
+            *to = dy * gain;
+        }
+    });
+    backward_input_exact(&scaled, rows, w, dx, write);
+}
+
+/// Whether the products with `rows` rows round their activations to bf16 (sums stay f32): a bf16 weight, more rows
+/// than decoding has, and a processor with AVX-512-BF16, which multiplies bf16 twice as fast as f32.
+pub fn rounds_activations(w: Matrix<'_>, rows: usize) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return !w.exact && matches!(w.values, Values::Bf16(_)) && rows > FEW_ROWS && gemm::bf16::available();
+    #[cfg(not(target_arch = "x86_64"))]
+    return {
+        let _ = (w, rows);
+        false
+    };
+}
+
+/// [`forward`] with activations in f32 whatever the weight.
+pub fn forward_exact(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write: Write) {
+    assert!(x.len() == rows * w.inner && y.len() == rows * w.out, "linear [{}, {}] on {rows} rows", w.out, w.inner);
+    if rows == 0 {
+        return;
+    }
+    if rows <= FEW_ROWS {
+        return forward_few(x, rows, w, y, write);
+    }
+    let x = Mat::new(x, rows, w.inner);
+    if let Values::F32(values) = w.values {
+        return gemm::matmul(MatMut::new(y, rows, w.out), write, 1.0, x, Mat::new(values, w.out, w.inner).t());
+    }
+    let tile_rows = (TILE_ELEMENTS / w.inner.max(1)).clamp(1, w.out);
+    let mut tile = vec![0.0; tile_rows * w.inner];
+    for first in (0..w.out).step_by(tile_rows) {
+        let count = tile_rows.min(w.out - first);
+        let tile = &mut tile[..count * w.inner];
+        w.widen_rows(first..first + count, tile);
+        let dst = MatMut::columns(y, rows, w.out, first, count);
+        gemm::matmul(dst, write, 1.0, x, Mat::new(tile, count, w.inner).t());
+    }
+}
+
+/// [`backward_input`] with activations in f32 whatever the weight.
+pub fn backward_input_exact(dy: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f32], write: Write) {
+    assert!(dx.len() == rows * w.inner && dy.len() == rows * w.out, "linear [{}, {}] on {rows} rows", w.out, w.inner);
+    let dy = Mat::new(dy, rows, w.out);
+    if let Values::F32(values) = w.values {
+        return gemm::matmul(MatMut::new(dx, rows, w.inner), write, 1.0, dy, Mat::new(values, w.out, w.inner));
+    }
+    // Tiles run over the input so that every element of dx is one sum over all outputs.
+    let tile_cols = (TILE_ELEMENTS / w.out.max(1)).clamp(16.min(w.inner), w.inner);
+    let mut tile = vec![0.0; tile_cols * w.out];
+    for first in (0..w.inner).step_by(tile_cols) {
+        let count = tile_cols.min(w.inner - first);
+        let tile = &mut tile[..count * w.out];
+        tile.par_chunks_exact_mut(count).enumerate().with_min_len(32).for_each(|(row, into)| {
+            let start = row * w.inner + first;
+            widen(w.values, start..start + count, into);
+        });
+        let dst = MatMut::columns(dx, rows, w.inner, first, count);
+        gemm::matmul(dst, write, 1.0, dy, Mat::new(tile, w.out, count));
+    }
+}
+
+/// A few rows: each weight row is read once and multiplied with every row of x.
+fn forward_few(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write: Write) {
+    if rows == 1 && write == Write::Set {
+        return few::products(w, x, y);
+    }
+    let mut products = vec![0.0; w.out * rows];
+    few::products(w, x, &mut products);
+    for (row, y) in y.chunks_exact_mut(w.out).enumerate() {
+        for (out, y) in y.iter_mut().enumerate() {
+            let product = products[out * rows + row];
+            *y = if write == Write::Add { *y + product } else { product };
+        }
+    }
+}
+
+/// y += bias on every row.
+pub fn add_bias(y: &mut [f32], bias: &[f32]) {
+    y.par_chunks_exact_mut(bias.len()).with_min_len(16).for_each(|row| {
+        for (y, b) in row.iter_mut().zip(bias) {
+            *y += b;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::check::{assert_close, assert_gradient, dot as dot64, narrow, random64};
+
+    #[test]
+    fn reference_backward_is_the_slope() {
+        let (rows, out, inner) = (3, 4, 5);
+        let (x, w, dy) = (random64(rows * inner, 1), random64(out * inner, 2), random64(rows * out, 3));
+        let dx = reference::backward_input(&dy, &w, inner);
+        assert_gradient(&x, &dx, |x| dot64(&reference::forward(x, &w, inner), &dy));
+    }
+
+    #[test]
+    fn every_dtype_equals_the_reference_on_its_own_values() {
+        for (rows, out, inner) in [(1, 3, 5), (2, 33, 16), (4, 7, 100), (5, 65, 33), (40, 1030, 300), (9, 1, 1)] {
+            let x = narrow(&random64(rows * inner, 4));
+            let dy = narrow(&random64(rows * out, 5));
+            let w = narrow(&random64(out * inner, 6));
+            let b: Vec<bf16> = w.iter().map(|v| bf16::from_f32(*v)).collect();
+            let h: Vec<f16> = w.iter().map(|v| f16::from_f32(*v)).collect();
+            let widen = |m: Matrix<'_>| {
+                let mut all = vec![0.0; out * inner];
+                m.widen_rows(0..out, &mut all);
+                all.iter().map(|v| f64::from(*v)).collect::<Vec<_>>()
+            };
+            let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+            for values in [Values::F32(&w), Values::Bf16(&b), Values::F16(&h)] {
+                let m = Matrix::new(values, out, inner);
+                let truth = widen(m);
+                let round = |v: &[f32]| match rounds_activations(m, rows) {
+                    true => v.iter().map(|v| bf16::from_f32(*v).to_f64()).collect(),
+                    false => wide(v),
+                };
+                let mut y = vec![0.5; rows * out];
+                forward(&x, rows, m, &mut y, Write::Add);
+                let want: Vec<f64> = reference::forward(&round(&x), &truth, inner).iter().map(|v| v + 0.5).collect();
+                assert_close(&y, &want, 1e-5);
+                forward(&x, rows, m, &mut y, Write::Set);
+                assert_close(&y, &want.iter().map(|v| v - 0.5).collect::<Vec<_>>(), 1e-5);
+                let mut dx = vec![-1.0; rows * inner];
+                backward_input(&dy, rows, m, &mut dx, Write::Add);
+                let want: Vec<f64> =
+                    reference::backward_input(&round(&dy), &truth, inner).iter().map(|v| v - 1.0).collect();
+                assert_close(&dx, &want, 1e-5);
+                let gain: Vec<f32> = w[..out].iter().map(|v| v + 2.0).collect();
+                let scaled: Vec<f32> = dy.iter().enumerate().map(|(i, v)| v * gain[i % out]).collect();
+                backward_input_scaled(&dy, &gain, rows, m, &mut dx, Write::Set);
+                assert_close(&dx, &reference::backward_input(&round(&scaled), &truth, inner), 1e-5);
+                forward_exact(&x, rows, m, &mut y, Write::Set);
+                assert_close(&y, &reference::forward(&wide(&x), &truth, inner), 1e-5);
+                backward_input_exact(&dy, rows, m, &mut dx, Write::Set);
+                assert_close(&dx, &reference::backward_input(&wide(&dy), &truth, inner), 1e-5);
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `config.json` and safetensors to a decoder: Qwen3, Qwen2, Llama, Mistral.
+//!
+//! The decoder works on ragged batches: sequences laid end to end, no padding, attention block-diagonal and causal. It
+//! does not know that adapters exist: whoever wants to change a linear hands in a [`Adapters`]. Refuses by name what
+//! it does not implement.
+
+mod batch;
+mod config;
+mod decoder;
+pub mod identity;
+pub mod init;
+mod layer;
+mod locate;
+mod rope;
+mod sites;
+mod weight;
+
+pub use batch::{Batch, LossSum, Noise, Targets};
+pub use config::{Config, Family};
+pub use decoder::{Decoder, KvCache};
+pub use layer::Linear;
+pub use locate::locate;
+pub use rope::Rope;
+pub use sites::{Adapters, Module, NoAdapters, Norm, RowNoise, Saved, Site, TrainableAdapters};
+pub use weight::{Checkpoint, TensorMut, Weight, files};

@@ -1,0 +1,250 @@
+//! Conversion between dialects: `sqlparser`'s tree, rewritten with the schema at hand.
+//!
+//! Two passes: `Stage::ToPostgres` gives SQLite's and MySQL's constructs PostgreSQL's words, `Stage::FromPostgres`
+//! gives PostgreSQL's another target's. Each rule has a name, which [`Conversion::applied`] lists. What cannot be carried
+//! over faithfully is left alone and said in [`Conversion::warnings`]. Text already in the target dialect is returned
+//! byte for byte.
+
+mod aggregates;
+mod build;
+mod calls;
+mod compare;
+mod dates;
+mod ddl;
+mod dml;
+mod expression;
+mod formats;
+mod functions;
+mod grouping;
+mod leave;
+mod literals;
+mod mysql_dates;
+mod names;
+mod operators;
+mod order;
+mod read;
+mod reserved;
+mod rows;
+mod scope;
+mod source;
+mod value_type;
+mod walk;
+
+use std::borrow::Cow;
+
+use super::{Dialect, Schema};
+use crate::error::Result;
+pub use rows::{Converted, Converter, Unsupported};
+pub use source::{Finding, detect};
+
+/// What the conversion did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversion<'a> {
+    /// The SQL for the target dialect.
+    pub sql: Cow<'a, str>,
+    /// The rules that changed something, by name.
+    pub applied: Vec<&'static str>,
+    /// What could not be carried over, or only nearly.
+    pub warnings: Vec<String>,
+}
+
+/// Where a text may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL and MariaDB.
+    MySql,
+    /// SQLite, and mixed sets that behave like it.
+    Sqlite,
+}
+
+/// What a text is converted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL.
+    MySql,
+    /// SQLite.
+    Sqlite,
+    /// Oracle.
+    Oracle,
+}
+
+/// How faithful the result is to the last detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fidelity {
+    /// The same result in every case that can be told apart.
+    #[default]
+    Exact,
+    /// What people write: details that matter only for NULLs in keys, patterns without letters and the like stay out.
+    Idiomatic,
+}
+
+/// The pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// From the source to PostgreSQL.
+    ToPostgres,
+    /// From PostgreSQL to another target.
+    FromPostgres(Target),
+}
+
+/// The state of one pass over one statement.
+struct Rewriter<'s> {
+    schema: Option<&'s Schema>,
+    stage: Stage,
+    source: Source,
+    idiomatic: bool,
+    place: walk::Place,
+    derived: usize,
+    applied: Vec<&'static str>,
+    warnings: Vec<String>,
+}
+
+impl Source {
+    /// What flags and data sets mean by this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match Dialect::from_name(name)? {
+            Dialect::Postgres => Some(Self::Postgres),
+            Dialect::MySql => Some(Self::MySql),
+            Dialect::Sqlite | Dialect::Generic => Some(Self::Sqlite),
+        }
+    }
+
+    /// The dialect it is parsed as.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::Postgres => Dialect::Postgres,
+            Self::MySql => Dialect::MySql,
+            Self::Sqlite => Dialect::Sqlite,
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.dialect().name()
+    }
+}
+
+impl Target {
+    /// What flags mean by this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match Dialect::from_name(name) {
+            Some(Dialect::Postgres) => Some(Self::Postgres),
+            Some(Dialect::MySql) => Some(Self::MySql),
+            Some(Dialect::Sqlite) => Some(Self::Sqlite),
+            _ => name.eq_ignore_ascii_case("oracle").then_some(Self::Oracle),
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::MySql => "mysql",
+            Self::Sqlite => "sqlite",
+            Self::Oracle => "oracle",
+        }
+    }
+}
+
+impl<'s> Rewriter<'s> {
+    fn new(stage: Stage, source: Source, schema: Option<&'s Schema>, fidelity: Fidelity) -> Self {
+        Self {
+            schema,
+            stage,
+            source,
+            idiomatic: fidelity == Fidelity::Idiomatic,
+            place: walk::Place::Plain,
+            derived: 0,
+            applied: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Notes that a rule changed something.
+    fn did(&mut self, rule: &'static str) {
+        if !self.applied.contains(&rule) {
+            self.applied.push(rule);
+        }
+    }
+
+    fn warn(&mut self, text: &str) {
+        if !self.warnings.iter().any(|known| known == text) {
+            self.warnings.push(text.to_owned());
+        }
+    }
+
+    fn has_schema(&self) -> bool {
+        self.schema.is_some()
+    }
+}
+
+/// Converts `sql` over `schema`. An error: the text does not parse as its source dialect.
+pub fn translate<'a>(
+    sql: &'a str,
+    from: Source,
+    to: Target,
+    schema: Option<&Schema>,
+    fidelity: Fidelity,
+) -> Result<Conversion<'a>> {
+    let same = match from {
+        Source::Postgres => to == Target::Postgres,
+        Source::MySql => to == Target::MySql,
+        Source::Sqlite => to == Target::Sqlite,
+    };
+    if same {
+        return Ok(unchanged(sql));
+    }
+    let mut text = match read::statements(sql, from) {
+        Ok(text) => text,
+        // What only PostgreSQL reads is PostgreSQL already, whatever it was taken for.
+        Err(_) if to == Target::Postgres && read::can_read(sql, Source::Postgres) => return Ok(unchanged(sql)),
+        Err(error) => return Err(error),
+    };
+    let mut applied = std::mem::take(&mut text.applied);
+    let mut warnings = Vec::new();
+    let mut passes = Vec::with_capacity(2);
+    if from != Source::Postgres {
+        passes.push((Stage::ToPostgres, from));
+    }
+    if to != Target::Postgres {
+        passes.push((Stage::FromPostgres(to), Source::Postgres));
+    }
+    for (stage, source) in passes {
+        let mut rewriter = Rewriter::new(stage, source, schema, fidelity);
+        match &mut text.body {
+            read::Body::Statements(statements) => rewriter.statements(statements),
+            read::Body::Expression(expr) => {
+                rewriter.expr(expr, &scope::Scope::default());
+            }
+        }
+        for rule in rewriter.applied {
+            if !applied.contains(&rule) {
+                applied.push(rule);
+            }
+        }
+        warnings.extend(rewriter.warnings);
+    }
+    let converted = if applied.is_empty() { sql.into() } else { text.to_sql().into() };
+    Ok(Conversion { sql: converted, applied, warnings })
+}
+
+fn unchanged(sql: &str) -> Conversion<'_> {
+    Conversion { sql: sql.into(), applied: Vec::new(), warnings: Vec::new() }
+}
+
+/// Converts `sql`, written for `from` (none: found from the text) over `schema`, to `to`, in the idiomatic way; text that
+/// does not parse passes unchanged.
+pub fn convert<'a>(sql: &'a str, from: Option<Dialect>, to: Dialect, schema: Option<&Schema>) -> Conversion<'a> {
+    let (Some(to), false) = (Target::from_name(to.name()), from == Some(to)) else {
+        return unchanged(sql);
+    };
+    let from = match from {
+        Some(Dialect::Generic) | None => detect(sql, schema).source,
+        Some(dialect) => Source::from_name(dialect.name()).unwrap_or(Source::Sqlite),
+    };
+    translate(sql, from, to, schema, Fidelity::Idiomatic).unwrap_or_else(|_| unchanged(sql))
+}

@@ -1,0 +1,25 @@
+//! The one integration-test binary.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and makes damaged files on purpose"
+)]
+
+mod architecture;
+mod chain;
+mod chat;
+mod conversion_spider;
+mod convert;
+mod golden;
+mod grammar;
+mod hostile;
+mod manifest;
+mod package;
+mod postgres;
+mod preprocess;
+mod readme;
+mod registry;
+mod tiny;
+mod train;
+mod world;
