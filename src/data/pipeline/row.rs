@@ -176,11 +176,11 @@ mod tests {
 
     #[test]
     fn a_sound_row_is_rendered() {
-        let row = row("create table t(a int)", "How many?", "SELECT COUNT(*) FROM t WHERE a = \"x\"");
+        let row = row("create table t(a text)", "How many?", "SELECT COUNT(*) FROM t WHERE a = \"x\"");
         let prepared = prepared(row, &Options { keep_fields: true, ..Options::default() }).unwrap();
         assert_eq!(
             prepared.text,
-            "<|system|>\nDialect: postgres\nSchema:\nCREATE TABLE t (a INT);\n<|end|>\n<|user|>\nHow many?\n<|end|>\n<|assistant|>\nSELECT COUNT(*) FROM t WHERE a = 'x'\n<|end|>"
+            "<|system|>\nDialect: postgres\nSchema:\nCREATE TABLE t (a TEXT);\n<|end|>\n<|user|>\nHow many?\n<|end|>\n<|assistant|>\nSELECT COUNT(*) FROM t WHERE a = 'x'\n<|end|>"
         );
         assert_eq!(prepared.conversions, ["double-quoted-strings"]);
         let line: Value = serde_json::from_str(&prepared.line).unwrap();
