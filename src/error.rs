@@ -31,7 +31,7 @@ impl Exit {
 }
 
 /// An error meant for people: message, details, hint and exit code.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The exit code the program ends with if nobody handles this.
     pub exit: Exit,

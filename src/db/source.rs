@@ -1,11 +1,13 @@
 //! `--db`: `sqlite:PATH` or a PostgreSQL connection string.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use super::sqlite;
+use super::{Limits, QueryError, Rows, Value, sqlite};
 use crate::error::{Problem, Result};
-use crate::sql::{Dialect, Schema};
+use crate::sql::{Column, Dialect, Name, Schema, Table};
 
 /// A database named on the command line or in a row of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,12 @@ pub enum Source {
     /// A SQLite file.
     Sqlite(PathBuf),
 }
+
+/// How long the samples of one column may take.
+const SAMPLE_TIME: Duration = Duration::from_millis(500);
+
+/// Bytes of the longest value that is shown as a sample.
+const LONGEST_SAMPLE: usize = 80;
 
 /// What to write instead.
 const HINT: &str = "write --db sqlite:PATH";
@@ -56,11 +64,63 @@ impl Source {
             Self::Sqlite(path) => sqlite::read_schema(path),
         }
     }
+
+    /// Runs one statement that reads, within the limits.
+    pub fn query(&self, sql: &str, limits: &Limits) -> Result<Rows, QueryError> {
+        match self {
+            Self::Sqlite(path) => sqlite::read(path, sql, limits),
+        }
+    }
+
+    /// Up to `count` different values of every column of a table, in the order of its columns; empty for a column that
+    /// holds none or cannot be read in time. Long values are left out: prompts show samples, and a page of text is none.
+    pub fn samples(&self, table: &Table, count: usize) -> Vec<Vec<Value>> {
+        let name = |name: &Name| format!("\"{}\"", name.text().replace('"', "\"\""));
+        let from = table.namespace.iter().chain([&table.name]).map(name).collect::<Vec<_>>().join(".");
+        let limits = Limits { time: SAMPLE_TIME, ..Limits::default() };
+        let sample = |column: &Column| {
+            let column = name(&column.name);
+            // The first rows of a large table are enough, and all of a small one.
+            let sql = format!(
+                "SELECT DISTINCT {column} FROM (SELECT {column} FROM {from} WHERE {column} IS NOT NULL LIMIT 1000) AS s LIMIT {}",
+                count * 4
+            );
+            let rows = self.query(&sql, &limits).map(|rows| rows.rows).unwrap_or_default();
+            let values = rows.into_iter().flatten().filter(|value| value.size() <= LONGEST_SAMPLE);
+            values.take(count).collect()
+        };
+        table.columns.iter().map(sample).collect()
+    }
+}
+
+/// As `--db` takes it, without the password.
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_are_short_different_and_in_the_order_of_columns() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.db");
+        let db = rusqlite::Connection::open(&path).unwrap();
+        db.execute_batch(
+            "CREATE TABLE \"a b\" (x INT, \"y\"\"z\" TEXT, n TEXT);\
+             INSERT INTO \"a b\" VALUES (1, 'p', NULL), (1, 'q', NULL), (2, printf('%.200c', 'r'), NULL), (3, 'p', NULL);",
+        )
+        .unwrap();
+        let source = Source::Sqlite(path);
+        let samples = source.samples(&source.schema().unwrap().tables()[0], 2);
+        let text = |text: &str| Value::Text(text.into());
+        assert_eq!(samples, [vec![Value::Integer(1), Value::Integer(2)], vec![text("p"), text("q")], vec![]]);
+    }
 
     #[test]
     fn what_can_be_written() {

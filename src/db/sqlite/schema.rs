@@ -6,17 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode};
 
+use super::locks::Locks;
+use super::missing;
 use crate::error::{Problem, Result};
 use crate::sql::{Column, Dialect, ForeignKey, Schema, Table};
-
-/// How long to wait for a writer.
-const BUSY: Duration = Duration::from_secs(2);
 
 /// The schema of a SQLite file. The file must be there, it is opened for reading only.
 pub fn read_schema(path: &Path) -> Result<Schema> {
@@ -37,23 +34,12 @@ pub fn read_schema(path: &Path) -> Result<Schema> {
     Ok(Schema::from_tables(Dialect::Sqlite, tables))
 }
 
-/// Opens a file for reading: no other connection string, no creation, the schema's own functions not trusted.
+/// Opens a file for reading, with every lock that holds for a whole connection.
 fn open(path: &Path) -> Result<Connection> {
     if !path.is_file() {
-        return Err(Problem::input(format!("there is no database file {}", path.display()))
-            .hint("check the path behind --db sqlite:")
-            .into());
+        return Err(missing(path).into());
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        connection.busy_timeout(BUSY)?;
-        connection.pragma_update(None, "query_only", true)?;
-        Ok(connection)
-    };
-    open().with_context(|| format!("cannot open {} as a SQLite database", path.display()))
+    Locks::ALL.open(path).with_context(|| format!("cannot open {} as a SQLite database", path.display()))
 }
 
 /// A row of `sqlite_master`.
