@@ -18,7 +18,7 @@ INSERT INTO lineup_2024 (artist, style, fee) VALUES
   ('Gaita', 'folk', 350.00),
   ('Delta', 'rock', 1300.00);
 INSERT INTO lineup_2025 (artist, style, fee) VALUES
-  ('Calma', 'folk', 450.00),
+  ('Calma', 'folk', 400.00),
   ('Faro', 'pop', 950.00),
   ('Hino', 'rock', 1500.00),
   ('Delta', 'rock', 1400.00),

@@ -45,4 +45,5 @@ INSERT INTO performances (id, play_id, hall, performed_on, tickets, price) VALUE
   (9, 1, 'Garden', '2024-06-21', 150, 38.00),
   (10, 4, 'Garden', '2024-07-13', 310, 60.00),
   (11, 3, 'Studio', '2024-09-06', 75, 35.00),
-  (12, 5, 'Studio', '2024-10-25', 88, 28.00);
+  (12, 5, 'Studio', '2024-10-25', 88, 28.00),
+  (13, 2, 'Garden', '2024-11-16', 110, 30.00);
