@@ -1,5 +1,6 @@
 //! What `chat` and `infer` share: finding and loading who answers, the tables, the flags, and an answer as JSON.
 
+mod grammars;
 pub(super) mod live;
 
 use std::path::{Path, PathBuf};
@@ -16,9 +17,11 @@ use crate::data::tokenizer::TextTokenizer;
 use crate::db::Source;
 use crate::error::{Problem, Result};
 use crate::fsx;
+use crate::generate::constraints::Constraints;
 use crate::generate::conversation::{Answer, Context, Conversation};
 use crate::generate::decode::Adapted;
 use crate::generate::ends::end_ids;
+use crate::generate::sampler::Pick;
 use crate::generate::settings::{Origin, Overrides, Settings};
 use crate::generate::validation::Mode;
 use crate::manifest::{BaseModel, Manifest, last_component};
@@ -43,6 +46,7 @@ pub(super) struct Loaded {
     pub layout: Layout,
     pub dialect: String,
     pub settings: Settings,
+    constraints: Option<Arc<Constraints>>,
 }
 
 /// Who is to answer, found but not loaded.
@@ -61,7 +65,7 @@ impl Loaded {
         let found = find(model)?;
         let (manifest, entry) = found.manifest.as_ref().map(|(manifest, entry)| (manifest, entry)).unzip();
         let decoding = manifest.map(Manifest::decoding).unwrap_or_default();
-        let settings = Settings::resolve(&overrides(sampling), &decoding)?;
+        let mut settings = Settings::resolve(&overrides(sampling), &decoding)?;
         let dialect = match (&model.dialect, manifest) {
             (Some(name), _) => match Dialect::from_name(name) {
                 Some(dialect) => dialect.name().to_owned(),
@@ -86,6 +90,10 @@ impl Loaded {
         };
         let adapter = found.adapter_dir.as_deref().map(|dir| Adapter::load(dir, &decoder)).transpose()?;
         let end_ids = end_ids(&found.base_dir, &tokenizer, layout)?;
+        let choice = grammars::choose(sampling, manifest, &dialect)?;
+        settings.grammar = choice.setting();
+        let vocabulary = grammars::Vocabularies { folder: tokenizer_dir.unwrap_or(&found.base_dir), end_ids: &end_ids };
+        let constraints = choice.load(&vocabulary, settings.thinking.value)?.map(Arc::new);
         Ok(Self {
             decoder,
             base_dir: found.base_dir,
@@ -97,6 +105,7 @@ impl Loaded {
             layout,
             dialect,
             settings,
+            constraints,
         })
     }
 
@@ -111,6 +120,7 @@ impl Loaded {
             end_ids: self.end_ids.clone(),
             trained: self.adapter.is_some(),
             keep_first_logits,
+            constraints: self.constraints.clone(),
         }
     }
 
@@ -297,6 +307,9 @@ fn overrides(args: &SamplingArgs) -> Overrides {
         stop: (!args.stop.is_empty()).then(|| args.stop.clone()),
         validation: args.validation.as_deref().and_then(Mode::from_name),
         thinking: args.show_reasoning.then_some(true),
+        mask_first: args.mask_first.then_some(true),
+        confidence: args.confidence.then_some(true),
+        schema_guard: args.no_schema_guard.then_some(false),
     }
 }
 
@@ -352,6 +365,8 @@ pub(super) fn answer_json(answer: &Answer, logits: bool) -> Value {
         "completion_tokens": answer.ids.len(),
         "token_ids": answer.ids,
         "log_probability": answer.log_probability,
+        "refused": answer.picks.iter().filter(|pick| pick.redrawn).count(),
+        "tokens": answer.picks.iter().map(pick_json).collect::<Vec<_>>(),
         "latency_ms": (seconds * 1e6).round() / 1e3,
         "tokens_per_s": (answer.ids.len() as f64 / seconds.max(1e-9) * 10.0).round() / 10.0,
         "validation": answer.verdict.as_ref().map(crate::generate::validation::Verdict::to_json),
@@ -359,6 +374,15 @@ pub(super) fn answer_json(answer: &Answer, logits: bool) -> Value {
     if logits {
         object["prompt_ids"] = json!(answer.prompt_ids);
         object["logits"] = json!(answer.first_logits);
+    }
+    object
+}
+
+/// A drawn token: `refused` tells whether another was picked first and the grammar or the schema refused it.
+fn pick_json(pick: &Pick) -> Value {
+    let mut object = json!({"id": pick.id, "log_probability": pick.log_probability, "refused": pick.redrawn});
+    if let Some(mass) = pick.allowed_mass {
+        object["allowed_mass"] = json!(mass);
     }
     object
 }

@@ -3,9 +3,12 @@
 //!
 //! Knows no registry, no flags and no screen: whoever calls brings model, tokenizer, layout and settings.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::constraints::Constraints;
 use super::decode::{Completion, Finish, NextLogits, Observer, Rules, Start, check_prompt, decode};
+use super::sampler::{Order, Pick};
 use super::settings::Settings;
 use super::stop::StopRules;
 use super::text::Vocabulary;
@@ -70,6 +73,8 @@ pub struct Answer {
     pub finish: Finish,
     /// Sum of the model's log-probabilities of the drawn ids.
     pub log_probability: f64,
+    /// Each drawn id with its log-probability and whether another was refused.
+    pub picks: Vec<Pick>,
     /// The logits behind the prompt, if they were asked for.
     pub first_logits: Option<Vec<f32>>,
     /// What the checks say; none if they are off.
@@ -98,6 +103,8 @@ pub struct Conversation<'a, M, V> {
     pub trained: bool,
     /// Whether the first step's logits are kept.
     pub keep_first_logits: bool,
+    /// The grammar of its answers, if there is one.
+    pub constraints: Option<Arc<Constraints>>,
 }
 
 impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
@@ -149,7 +156,9 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         let text = self.prompt(question);
         let ids = self.vocabulary.encode_prompt(&text)?;
         check_prompt(ids.len(), self.model.max_positions())?;
-        Ok(Start { ids, thinking: thinking::is_open_at_end(&text) })
+        let schema = question.context.as_ref().and_then(|context| context.schema.as_ref());
+        let constraint = self.constraints.as_ref().map(|constraints| constraints.answer(schema));
+        Ok(Start { ids, thinking: thinking::is_open_at_end(&text), constraint })
     }
 
     fn rules(&self) -> Rules {
@@ -166,6 +175,7 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
             stop: StopRules { sequences, turn_markers },
             quoting: Quoting::of(self.dialect()),
             keep_first_logits: self.keep_first_logits,
+            order: Order { mask_first: self.settings.mask_first.value, confidence: self.settings.confidence.value },
         }
     }
 
@@ -188,6 +198,7 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
             prompt_ids: start.ids,
             finish: completion.finish,
             log_probability: completion.log_probability,
+            picks: completion.picks,
             first_logits: completion.first_logits,
             verdict,
             latency,

@@ -8,7 +8,8 @@ use crate::error::{Problem, Result};
 use crate::model::{Decoder, KvCache, NoAdapters};
 use crate::sql::scan::Quoting;
 
-use super::sampler::{Anything, Chain, Sampler};
+use super::constraint::Constraint;
+use super::sampler::{Anything, Chain, Order, Pick, Sampler};
 use super::stop::{StopRules, Watch};
 use super::text::{Detokenizer, Vocabulary};
 
@@ -69,6 +70,8 @@ pub struct Rules {
     pub quoting: Quoting,
     /// Whether the first step's logits are kept.
     pub keep_first_logits: bool,
+    /// When constraints join in.
+    pub order: Order,
 }
 
 /// One sequence to continue.
@@ -78,6 +81,8 @@ pub struct Start {
     pub ids: Vec<u32>,
     /// The prompt ends inside an open thinking block.
     pub thinking: bool,
+    /// What the answer may be; anything without one. Thinking is never constrained.
+    pub constraint: Option<Constraint>,
 }
 
 /// Why an answer ended.
@@ -85,6 +90,8 @@ pub struct Start {
 pub enum Finish {
     /// An end-of-sequence id.
     EndOfSequence,
+    /// The grammar allows nothing more.
+    Finished,
     /// A stop sequence or turn marker.
     StopSequence,
     /// The token budget: the answer is incomplete.
@@ -98,13 +105,13 @@ pub enum Finish {
 impl Finish {
     /// Whether the model ended the answer itself.
     pub fn is_complete(self) -> bool {
-        matches!(self, Self::EndOfSequence | Self::StopSequence)
+        matches!(self, Self::EndOfSequence | Self::Finished | Self::StopSequence)
     }
 
     /// The word in JSON: `stop`, `stop_sequence`, `length`, `context`, `interrupted`.
     pub fn name(self) -> &'static str {
         match self {
-            Self::EndOfSequence => "stop",
+            Self::EndOfSequence | Self::Finished => "stop",
             Self::StopSequence => "stop_sequence",
             Self::Budget => "length",
             Self::Context => "context",
@@ -126,6 +133,8 @@ pub struct Completion {
     pub finish: Finish,
     /// Sum of `log softmax(logits)[id]` over the drawn ids.
     pub log_probability: f64,
+    /// Each drawn id with its log-probability and whether another was refused.
+    pub picks: Vec<Pick>,
     /// The logits behind the prompt, `[vocab]`, if they were to be kept.
     pub first_logits: Option<Vec<f32>>,
 }
@@ -157,6 +166,7 @@ struct Running {
     watch: Watch,
     text: Detokenizer,
     prompt_tokens: usize,
+    constraint: Option<Constraint>,
     completion: Completion,
 }
 
@@ -172,9 +182,15 @@ pub fn decode<M: NextLogits>(
     let mut running: Vec<Running> = Vec::new();
     for (index, start) in starts.iter().enumerate() {
         check_prompt(start.ids.len(), model.max_positions())?;
+        let mut constraint = start.constraint.clone();
+        if let Some(constraint) = &mut constraint {
+            constraint.set_budget(rules.max_tokens.min(model.max_positions() - start.ids.len()));
+            constraint.check_budget()?;
+        }
         running.push(Running {
+            constraint,
             index,
-            sampler: Sampler::new(rules.chain, rules.seed, vocabulary.size(), &start.ids),
+            sampler: Sampler::new(rules.chain, rules.seed, vocabulary.size(), &start.ids).with_order(rules.order),
             watch: Watch::new(&rules.stop, rules.quoting, start.thinking),
             text: Detokenizer::default(),
             prompt_tokens: start.ids.len(),
@@ -184,6 +200,7 @@ pub fn decode<M: NextLogits>(
                 reasoning: String::new(),
                 finish: Finish::Budget,
                 log_probability: 0.0,
+                picks: Vec::new(),
                 first_logits: None,
             },
         });
@@ -244,17 +261,37 @@ impl Running {
         if rules.keep_first_logits && self.completion.ids.is_empty() {
             self.completion.first_logits = Some(logits.to_vec());
         }
-        let pick = self.sampler.next(logits, &mut Anything)?;
+        let budget = rules.max_tokens.min(max_positions - self.prompt_tokens) - self.completion.ids.len();
+        let mut constraint = self.constraint.as_mut().filter(|_| !self.watch.is_thinking());
+        let pick = match &mut constraint {
+            Some(constraint) => {
+                constraint.set_budget(budget);
+                if constraint.has_no_room() {
+                    return Ok(Some(Finish::Budget));
+                }
+                self.sampler.next(logits, *constraint)?
+            }
+            None => self.sampler.next(logits, &mut Anything)?,
+        };
         self.completion.ids.push(pick.id);
         self.completion.log_probability += pick.log_probability;
+        self.completion.picks.push(pick);
         if rules.end_ids.contains(&pick.id) {
-            return Ok(Some(Finish::EndOfSequence));
+            let cut_short = constraint.is_some_and(|constraint| constraint.is_cut_short());
+            return Ok(Some(if cut_short { Finish::Budget } else { Finish::EndOfSequence }));
+        }
+        let mut finished = false;
+        if let Some(constraint) = constraint.filter(|constraint| !constraint.is_opening(pick.id)) {
+            constraint.advance(pick.id)?;
+            finished = constraint.is_finished();
         }
         let released = self.watch.push(&self.text.push(pick.id, vocabulary));
         observer.token(self.index, &released.text);
         let drawn = self.completion.ids.len();
         Ok(if released.stopped {
             Some(Finish::StopSequence)
+        } else if finished {
+            Some(Finish::Finished)
         } else if drawn >= rules.max_tokens {
             Some(Finish::Budget)
         } else if self.prompt_tokens + drawn >= max_positions {

@@ -3,6 +3,8 @@
 //!
 //! [`conversation`] is where to begin; [`decode`] is the loop; [`sampler`] draws; [`stop`] ends.
 
+pub mod constraint;
+pub mod constraints;
 pub mod conversation;
 pub mod decode;
 pub mod ends;

@@ -81,6 +81,12 @@ pub struct Overrides {
     pub validation: Option<Mode>,
     /// Whether a base model may think first.
     pub thinking: Option<bool>,
+    /// Whether the grammar masks before the chain.
+    pub mask_first: Option<bool>,
+    /// Whether the allowed mass is told at every step.
+    pub confidence: Option<bool>,
+    /// Whether names are kept to the schema while they are written.
+    pub schema_guard: Option<bool>,
 }
 
 /// Everything resolved.
@@ -110,6 +116,14 @@ pub struct Settings {
     pub validation: Setting<Mode>,
     /// Whether a base model may think first.
     pub thinking: Setting<bool>,
+    /// The grammar of answers, by its name or file; `none`. Whoever loads the expert sets it.
+    pub grammar: Setting<String>,
+    /// Whether names are kept to the schema while they are written.
+    pub schema_guard: Setting<bool>,
+    /// Whether the grammar masks before the chain.
+    pub mask_first: Setting<bool>,
+    /// Whether the allowed mass is told at every step.
+    pub confidence: Setting<bool>,
 }
 
 impl Settings {
@@ -131,6 +145,10 @@ impl Settings {
             stop: Setting::resolve(flags.stop.clone(), manifest.stop_sequences.clone(), Vec::new()),
             validation: Setting::resolve(flags.validation, mode, Mode::Parser),
             thinking: Setting::resolve(flags.thinking, manifest.enable_thinking, false),
+            grammar: Setting::resolve(None, None, "none".to_owned()),
+            schema_guard: Setting::resolve(flags.schema_guard, None, true),
+            mask_first: Setting::resolve(flags.mask_first, None, false),
+            confidence: Setting::resolve(flags.confidence, None, false),
         };
         settings.check()?;
         Ok(settings)
@@ -186,6 +204,10 @@ impl Settings {
             ("stop_sequences", json!(self.stop.value), self.stop.origin),
             ("validation", json!(self.validation.value.name()), self.validation.origin),
             ("enable_thinking", json!(self.thinking.value), self.thinking.origin),
+            ("grammar", json!(self.grammar.value), self.grammar.origin),
+            ("schema_guard", json!(self.schema_guard.value), self.schema_guard.origin),
+            ("mask_first", json!(self.mask_first.value), self.mask_first.origin),
+            ("confidence", json!(self.confidence.value), self.confidence.origin),
         ]
     }
 

@@ -20,6 +20,18 @@ pub trait Guard: Send + std::fmt::Debug {
     fn exit(&mut self, hook: usize, guard: u32) -> Option<u32>;
     /// Whether the text may end for a thread with this number, where the grammar lets it.
     fn may_end(&mut self, guard: u32) -> bool;
+    /// The bytes that may be read next where only a few may: the rest of known names. `None`: whatever the grammar has.
+    fn next_bytes(&mut self, guard: u32) -> Option<Vec<u8>>;
+    /// A rule and a rule that it may call but sometimes must, for the sake of names: the search for a way to the end
+    /// asks [`Guard::owes`] where.
+    fn clause(&self) -> Option<(&'static str, &'static str)>;
+    /// For each of the clause's rules that the thread stands in, innermost first: whether the clause must still come.
+    /// Returns how many bytes more than the grammar's least must follow at any rate, roughly.
+    fn owes(&self, guard: u32, clauses: &mut Vec<bool>) -> u32;
+    /// Bytes in memory.
+    fn memory(&self) -> usize;
+    /// Forgets all numbers but these; they keep their meaning.
+    fn keep(&mut self, live: &mut dyn Iterator<Item = u32>);
 }
 
 /// A guard and where its hooks stand in the grammar at hand.

@@ -1,11 +1,13 @@
 //! One answer's way through a grammar.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Grammar;
 use super::automaton::Automaton;
 use super::automaton::states::{DEAD, StateId, Thread};
 use super::guard::{Attached, Guard};
+use super::limits;
 use super::mask::{BitMask, Masks};
 use super::tokens::TokenTrie;
 
@@ -14,6 +16,24 @@ use super::tokens::TokenTrie;
 struct Shared {
     automaton: Automaton,
     masks: Masks,
+    /// Ways to the end from states, as long as the states' numbers hold.
+    closings: HashMap<StateId, Option<Arc<[u8]>>>,
+    collections: u64,
+}
+
+impl Shared {
+    fn completion(&mut self, state: StateId) -> Option<Arc<[u8]>> {
+        if self.collections != self.automaton.collections || self.closings.len() >= limits::CLOSINGS {
+            self.collections = self.automaton.collections;
+            self.closings.clear();
+        }
+        if let Some(known) = self.closings.get(&state) {
+            return known.clone();
+        }
+        let found: Option<Arc<[u8]>> = self.automaton.completion(state).map(Into::into);
+        self.closings.insert(state, found.clone());
+        found
+    }
 }
 
 /// Follows one answer through a grammar. Clones share the automaton and its caches; each keeps its own place and may go
@@ -46,7 +66,15 @@ impl Matcher {
         let mut automaton = Automaton::new(grammar, guard);
         let start = automaton.start();
         automaton.states_mut().pin(start);
-        Self { shared: Arc::new(Mutex::new(Shared { automaton, masks: Masks::default() })), places: vec![start] }
+        Self {
+            shared: Arc::new(Mutex::new(Shared {
+                automaton,
+                masks: Masks::default(),
+                closings: HashMap::new(),
+                collections: 0,
+            })),
+            places: vec![start],
+        }
     }
 
     /// A matcher at the beginning that shares this one's caches: the next answer under the same grammar.
@@ -143,8 +171,27 @@ impl Matcher {
     pub fn mask(&mut self, trie: &TokenTrie, mask: &mut BitMask) {
         let place = self.place();
         let mut shared = self.lock();
-        let Shared { automaton, masks } = &mut *shared;
+        let Shared { automaton, masks, .. } = &mut *shared;
         masks.get(automaton, trie, place, mask);
+    }
+
+    /// Bytes that would bring the text to where it may end, few but not always the fewest; none where no way was found.
+    pub fn completion(&self) -> Option<Arc<[u8]>> {
+        self.lock().completion(self.place())
+    }
+
+    /// The same for the text with this token behind it; none also where the token may not come.
+    pub fn completion_after(&self, trie: &TokenTrie, id: u32) -> Option<Arc<[u8]>> {
+        let mut shared = self.lock();
+        match shared.automaton.walk_token(self.place(), id, trie.bytes(id)) {
+            DEAD => None,
+            to => shared.completion(to),
+        }
+    }
+
+    /// Fewest bytes to the end, as far as the grammar alone tells.
+    pub fn distance(&self) -> usize {
+        self.lock().automaton.distance(self.place()) as usize
     }
 
     /// Drops the masks that are kept (not the automaton's states): what a measurement of masks begins with.

@@ -102,6 +102,21 @@ pub struct SamplingArgs {
     #[arg(long, value_name = "MODE", help_heading = "Sampling",
         value_parser = crate::generate::validation::Mode::NAMES)]
     pub validation: Option<String>,
+    /// Grammar that answers follow, over the expert's: a GBNF file or sql-postgres, sql-sqlite, sql-mysql, json, cypher
+    #[arg(long, value_name = "FILE|NAME", help_heading = "Sampling", conflicts_with = "no_grammar")]
+    pub grammar: Option<PathBuf>,
+    /// Let answers be any text
+    #[arg(long, help_heading = "Sampling")]
+    pub no_grammar: bool,
+    /// Let answers name what the schema does not have
+    #[arg(long, help_heading = "Sampling")]
+    pub no_schema_guard: bool,
+    /// Mask what the grammar forbids before top-k and top-p, as transformers and vLLM do
+    #[arg(long, help_heading = "Sampling")]
+    pub mask_first: bool,
+    /// Tell for every token how probable all allowed tokens were together
+    #[arg(long, help_heading = "Sampling")]
+    pub confidence: bool,
     /// Let the model think and show what it thought
     #[arg(long, help_heading = "Sampling")]
     pub show_reasoning: bool,

@@ -52,6 +52,7 @@ fn conversation<'a>(
         end_ids: vec![256],
         trained: true,
         keep_first_logits: false,
+        constraints: None,
     }
 }
 

@@ -45,7 +45,7 @@ impl NextLogits for Scripted {
 }
 
 fn start(which: u32) -> Start {
-    Start { ids: vec![which, 3, 7], thinking: false }
+    Start { ids: vec![which, 3, 7], thinking: false, constraint: None }
 }
 
 fn rules(stops: &[&str]) -> Rules {
@@ -57,6 +57,7 @@ fn rules(stops: &[&str]) -> Rules {
         stop: StopRules { sequences: stops.iter().map(|s| (*s).to_owned()).collect(), turn_markers: Vec::new() },
         quoting: Quoting::GENERIC,
         keep_first_logits: false,
+        order: Order::default(),
     }
 }
 
@@ -97,7 +98,7 @@ fn budget_and_context_cut_and_say_so() {
     let error = decode(
         &model,
         &Bytes::with_words(&[]),
-        &[Start { ids: vec![0; 13], thinking: false }],
+        &[Start { ids: vec![0; 13], thinking: false, constraint: None }],
         &rules(&[]),
         &mut Unobserved,
     );

@@ -16,6 +16,9 @@ use crate::error::{Problem, Result};
 pub trait Allowed {
     /// Whether the token may come next.
     fn allows(&mut self, id: u32) -> bool;
+
+    /// Many tokens will be asked about at this step.
+    fn prepare(&mut self) {}
 }
 
 /// Every token is allowed.
@@ -37,6 +40,8 @@ pub struct Pick {
     pub log_probability: f64,
     /// Whether the first pick was refused.
     pub redrawn: bool,
+    /// The model's own probability of all allowed tokens together, where a mask was made.
+    pub allowed_mass: Option<f64>,
 }
 
 /// One sequence's sampler.
@@ -47,28 +52,61 @@ pub struct Sampler {
     history: History,
     /// Ids from here on have no text.
     limit: usize,
+    order: Order,
+}
+
+/// When the constraint joins in, and what is told of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Before the chain, as transformers and vLLM do it: top-k and top-p then choose among allowed tokens only.
+    pub mask_first: bool,
+    /// Tell the probability of all allowed tokens at every step: a mask each time.
+    pub confidence: bool,
 }
 
 impl Sampler {
     /// A sampler behind this prompt. `vocab_size` is the tokenizer's: larger ids are never drawn.
     pub fn new(chain: Chain, seed: u64, vocab_size: usize, prompt: &[u32]) -> Self {
-        Self { chain, rng: Rng::new(seed), history: History::new(prompt), limit: vocab_size }
+        Self { chain, rng: Rng::new(seed), history: History::new(prompt), limit: vocab_size, order: Order::default() }
+    }
+
+    /// With another order.
+    pub fn with_order(self, order: Order) -> Self {
+        Self { order, ..self }
     }
 
     /// Draws the next token from `logits`, `[vocab]`. Greedy takes no uniforms.
     pub fn next(&mut self, logits: &[f32], allowed: &mut dyn Allowed) -> Result<Pick> {
-        let distribution = self.chain.apply(logits, self.limit, &self.history)?;
-        let mut id = self.draw(&distribution);
-        let redrawn = !allowed.allows(id);
-        if redrawn {
-            let restricted = match distribution.restricted(|id| allowed.allows(id)) {
-                Some(restricted) => restricted,
-                None => self.chain.apply(&masked(logits, self.limit, allowed)?, self.limit, &self.history)?,
-            };
-            id = self.draw(&restricted);
+        let mut masked_by = None;
+        let (id, redrawn) = if self.order.mask_first {
+            allowed.prepare();
+            let masked = masked(logits, self.limit, allowed)?;
+            let id = self.draw(&self.chain.apply(&masked, self.limit, &self.history)?);
+            masked_by = Some(masked);
+            (id, false)
+        } else {
+            let distribution = self.chain.apply(logits, self.limit, &self.history)?;
+            let id = self.draw(&distribution);
+            if allowed.allows(id) {
+                (id, false)
+            } else {
+                allowed.prepare();
+                let only = masked(logits, self.limit, allowed)?;
+                let restricted = match distribution.restricted(|id| allowed.allows(id)) {
+                    Some(restricted) => restricted,
+                    None => self.chain.apply(&only, self.limit, &self.history)?,
+                };
+                masked_by = Some(only);
+                (self.draw(&restricted), true)
+            }
+        };
+        if self.order.confidence && masked_by.is_none() {
+            allowed.prepare();
+            masked_by = Some(masked(logits, self.limit, allowed)?);
         }
         self.history.push(id);
-        Ok(Pick { id, log_probability: log_probability(logits, id), redrawn })
+        let allowed_mass = masked_by.map(|masked| mass(logits, &masked));
+        Ok(Pick { id, log_probability: log_probability(logits, id), redrawn, allowed_mass })
     }
 
     fn draw(&mut self, distribution: &Distribution) -> u32 {
@@ -90,6 +128,13 @@ fn masked(logits: &[f32], limit: usize, allowed: &mut dyn Allowed) -> Result<Vec
         return Err(Problem::failed("no token is allowed here").into());
     }
     Ok(logits)
+}
+
+/// The softmax's share of the tokens that a mask left.
+fn mass(logits: &[f32], masked: &[f32]) -> f64 {
+    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum = |logits: &[f32]| logits.iter().map(|&l| f64::from((l - highest).exp())).sum::<f64>();
+    sum(masked) / sum(logits)
 }
 
 /// `log softmax(logits)[id]` in f64.

@@ -7,11 +7,14 @@ pub mod stack;
 pub mod states;
 mod utf8;
 
+mod closing;
 mod closure;
+pub mod distance;
 
 use std::sync::Arc;
 
 use closure::Closure;
+use distance::Distances;
 use program::Node;
 use stack::{BOTTOM, Stacks};
 use states::{DEAD, StateId, States, Thread, UNKNOWN};
@@ -29,6 +32,7 @@ pub struct Automaton {
     stacks: Stacks,
     states: States,
     closure: Closure,
+    distances: Distances,
     start: StateId,
     exceeded: bool,
     /// Memory at which unused states go: the limit, or twice what was still in use last time.
@@ -40,6 +44,8 @@ pub struct Automaton {
 impl Automaton {
     pub(super) fn new(grammar: Arc<Grammar>, guard: Option<Attached>) -> Self {
         let program = grammar.program();
+        let clause = guard.as_ref().and_then(|attached| attached.guard.clause());
+        let clause = clause.and_then(|(scope, clause)| Some((grammar.rule_named(scope)?, grammar.rule_named(clause)?)));
         let mut classes = [0; 256];
         // A guard may tell apart bytes that the grammar does not.
         match &guard {
@@ -53,6 +59,7 @@ impl Automaton {
             stacks: Stacks::new(),
             states: States::new(width),
             closure: Closure::default(),
+            distances: Distances::new(program, clause),
             start: DEAD,
             exceeded: false,
             room: limits::CACHE_BYTES,
@@ -88,7 +95,8 @@ impl Automaton {
 
     /// Bytes in memory.
     pub fn memory(&self) -> usize {
-        self.states.memory() + self.stacks.memory()
+        let guard = self.guard.as_ref().map_or(0, |attached| attached.guard.memory());
+        self.states.memory() + self.stacks.memory() + guard
     }
 
     /// Follows `closure.todo` to a state.
@@ -202,6 +210,9 @@ impl Automaton {
     fn collect(&mut self, also: &[StateId]) {
         let stacks = self.states.collect(also);
         self.stacks.sweep(stacks.into_iter());
+        if let Some(attached) = &mut self.guard {
+            attached.guard.keep(&mut self.states.guards());
+        }
         self.room = limits::CACHE_BYTES.max(2 * self.memory());
         self.collections += 1;
     }

@@ -109,6 +109,11 @@ impl States {
         &self.states[state as usize].threads
     }
 
+    /// What the guard knows of each thread of each state.
+    pub fn guards(&self) -> impl Iterator<Item = u32> + '_ {
+        self.states.iter().flat_map(|state| state.threads.iter().map(|thread| thread.guard))
+    }
+
     /// Whether the text may end here.
     pub fn can_end(&self, state: StateId) -> bool {
         self.states[state as usize].can_end

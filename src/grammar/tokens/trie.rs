@@ -135,6 +135,33 @@ impl TokenTrie {
         &self.ends
     }
 
+    /// Number of tokens that spell these bytes, the longest first; none if they cannot be spelt.
+    pub fn spelling(&self, mut bytes: &[u8]) -> Option<usize> {
+        let mut tokens = 0;
+        while !bytes.is_empty() {
+            bytes = &bytes[self.longest(bytes)?..];
+            tokens += 1;
+        }
+        Some(tokens)
+    }
+
+    /// The length of the longest token that these bytes begin with.
+    fn longest(&self, bytes: &[u8]) -> Option<usize> {
+        let (mut at, mut end) = (0, self.nodes.len());
+        let mut longest = None;
+        for (depth, byte) in bytes.iter().enumerate() {
+            while at < end && self.nodes[at].byte() != *byte {
+                at += self.nodes[at].length();
+            }
+            let Some(node) = self.nodes.get(at).filter(|_| at < end) else { break };
+            if node.token().is_some() {
+                longest = Some(depth + 1);
+            }
+            (at, end) = (at + 1, at + node.length());
+        }
+        longest
+    }
+
     /// The nodes in depth-first order.
     pub fn nodes(&self) -> &[TrieNode] {
         &self.nodes
@@ -179,5 +206,7 @@ mod tests {
             (&[(1, 4)][..], 7, &b"abc"[..], &b""[..], &b""[..])
         );
         assert!(trie.is_end(6) && trie.bytes(6).is_empty());
+        assert_eq!((trie.spelling(b"abcab"), trie.spelling(b"ba"), trie.spelling(b"")), (Some(2), Some(2), Some(0)));
+        assert_eq!(trie.spelling(b"abd"), None);
     }
 }

@@ -1,0 +1,141 @@
+//! What a grammar and a schema guard leave of the vocabulary at each step of one answer, with room kept to close it.
+//!
+//! A pick is checked by its own bytes; the mask of the whole vocabulary is made only when somebody asks for it. Near
+//! the end of the token budget a token is taken only if what follows can still be closed with the tokens that are left,
+//! the end token included, so an answer under a constraint is always a whole statement.
+
+use std::sync::Arc;
+
+use super::sampler::Allowed;
+use crate::error::{Problem, Result};
+use crate::grammar::{BitMask, Matcher, TokenTrie};
+
+/// Tokens left beyond which nobody looks for a way to the end: several times the longest closing seen (a subquery in a
+/// join inside CASE, long quoted names: 120 bytes). Smaller values would save searches of about 1 ms each.
+const ROOM: usize = 256;
+
+/// One answer's way through a grammar.
+#[derive(Debug, Clone)]
+pub struct Constraint {
+    matcher: Matcher,
+    trie: Arc<TokenTrie>,
+    /// Tokens that may still be drawn.
+    budget: usize,
+    /// The allowed tokens, once asked for at this step.
+    mask: Option<BitMask>,
+    /// Tokens that are no part of the text and may come before it: the tag that opens a thinking block.
+    opening: Vec<u32>,
+    begun: bool,
+    /// Whether a token was ever refused only because the budget would have ended before the statement.
+    cut_short: bool,
+}
+
+impl Constraint {
+    /// A constraint at its beginning.
+    pub fn new(matcher: Matcher, trie: Arc<TokenTrie>, opening: Vec<u32>) -> Self {
+        Self { matcher, trie, budget: usize::MAX, mask: None, opening, begun: false, cut_short: false }
+    }
+
+    /// Sets how many tokens may still be drawn, the end token included.
+    pub fn set_budget(&mut self, tokens: usize) {
+        self.budget = tokens;
+        self.mask = None;
+    }
+
+    /// Refuses a budget that no answer at all fits into.
+    pub fn check_budget(&self) -> Result<()> {
+        match self.matcher.completion().and_then(|bytes| self.trie.spelling(&bytes)) {
+            Some(tokens) if tokens >= self.budget => {
+                Err(Problem::input(format!("no answer of the grammar fits into {} tokens", self.budget))
+                    .detail(format!("the shortest that was found has {tokens} and the end token"))
+                    .hint("--max-tokens gives more room, --no-grammar does without the grammar")
+                    .into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the answer has not begun and no longer can: thinking has taken all the room.
+    pub fn has_no_room(&self) -> bool {
+        !self.begun && self.check_budget().is_err()
+    }
+
+    /// Takes a drawn token that belongs to the text.
+    pub fn advance(&mut self, id: u32) -> Result<()> {
+        self.begun = true;
+        self.mask = None;
+        if self.matcher.advance_token(&self.trie, id) {
+            return Ok(());
+        }
+        Err(Problem::failed(format!("token {id} was drawn against the grammar")).into())
+    }
+
+    /// Whether the token opens a thinking block rather than the answer.
+    pub fn is_opening(&self, id: u32) -> bool {
+        !self.begun && self.opening.contains(&id)
+    }
+
+    /// Whether the text may end here.
+    pub fn can_end(&self) -> bool {
+        self.matcher.can_end()
+    }
+
+    /// Whether the text may end here and nothing can follow.
+    pub fn is_finished(&self) -> bool {
+        self.matcher.is_finished()
+    }
+
+    /// Whether the budget has steered the answer: it was closed, not ended by the model's own choice.
+    pub fn is_cut_short(&self) -> bool {
+        self.cut_short
+    }
+
+    /// Whether the budget may end before the statement does, so that every token has to be looked at.
+    fn is_near_the_end(&self) -> bool {
+        // Where no way to the end is known (token literals), there is nothing to keep room for.
+        self.budget < ROOM + 2 * self.matcher.distance() && self.matcher.completion().is_some()
+    }
+
+    /// Whether the text with this token can still be closed within the budget.
+    fn can_close_after(&mut self, id: u32) -> bool {
+        let tokens = self.matcher.completion_after(&self.trie, id).and_then(|bytes| self.trie.spelling(&bytes));
+        tokens.is_some_and(|tokens| tokens + 2 <= self.budget)
+    }
+}
+
+impl Allowed for Constraint {
+    fn allows(&mut self, id: u32) -> bool {
+        if self.is_opening(id) {
+            return true;
+        }
+        let may_follow = match &self.mask {
+            Some(mask) => mask.contains(id),
+            None => self.matcher.accepts_token(&self.trie, id),
+        };
+        if !may_follow || self.mask.is_some() || self.trie.is_end(id) || !self.is_near_the_end() {
+            return may_follow;
+        }
+        let closes = self.can_close_after(id);
+        self.cut_short |= !closes;
+        closes
+    }
+
+    fn prepare(&mut self) {
+        if self.mask.is_some() {
+            return;
+        }
+        let mut mask = BitMask::default();
+        self.matcher.mask(&self.trie, &mut mask);
+        if self.is_near_the_end() {
+            for id in mask.clone().iter() {
+                if !self.trie.is_end(id) && !self.can_close_after(id) {
+                    mask.remove(id);
+                }
+            }
+        }
+        self.mask = Some(mask);
+    }
+}
+
+#[cfg(test)]
+mod tests;
