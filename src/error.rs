@@ -125,7 +125,8 @@ pub fn classify(error: &anyhow::Error) -> (Exit, Option<String>) {
                         Some("choose a folder you may write to, or change its permissions".into()),
                     );
                 }
-                K::NotFound | K::InvalidData | K::UnexpectedEof => return (Exit::Input, None),
+                K::NotFound => return (Exit::Input, Some("check the path: it is seen from the current folder".into())),
+                K::InvalidData | K::UnexpectedEof => return (Exit::Input, None),
                 _ => {}
             }
         }

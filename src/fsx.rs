@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Problem, Result};
+use crate::error::{Exit, Problem, Result, classify};
 
 /// Marks unfinished files and directories; [`sweep`] removes whatever carries it.
 const UNFINISHED: &str = ".unfinished-";
@@ -44,7 +44,16 @@ pub fn open(path: &Path) -> Result<File> {
 
 /// Creates a directory and its parents.
 pub fn create_dir_all(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).with_context(|| format!("cannot create the folder {}", path.display()))
+    let Err(error) = fs::create_dir_all(path) else { return Ok(()) };
+    let message = format!("cannot create the folder {}", path.display());
+    let error = anyhow::Error::from(error).context(message.clone());
+    // Whatever the system calls it (`not found` under /proc), a folder that cannot be made is no bad input.
+    match classify(&error).0 {
+        Exit::Resource => Err(error),
+        _ => Err(Problem::resource(format!("{message}: {}", error.root_cause()))
+            .hint("choose a folder you may write to")
+            .into()),
+    }
 }
 
 /// Lists a directory's entries, sorted by name.

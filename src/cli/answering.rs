@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::args::chat::{ModelArgs, SamplingArgs, SourceArgs};
+use super::command_line::{check_device, flag};
 use super::home::{expert_home, find_base};
 use super::ui::{Table, Ui};
 use crate::adapter::Adapter;
@@ -23,7 +24,7 @@ use crate::generate::decode::Adapted;
 use crate::generate::ends::end_ids;
 use crate::generate::sampler::Pick;
 use crate::generate::settings::{Origin, Overrides, Settings};
-use crate::generate::validation::Mode;
+use crate::generate::validation::{Mode, Verdict};
 use crate::manifest::{BaseModel, Manifest, last_component};
 use crate::model::{Decoder, identity, locate};
 use crate::package;
@@ -129,9 +130,9 @@ impl Loaded {
         Dialect::from_name(&self.dialect).unwrap_or_default()
     }
 
-    /// Whether an answer that does not validate is a failure.
-    pub fn is_strict(&self) -> bool {
-        self.settings.validation.value == Mode::ParserStrict
+    /// Whether an answer with this verdict ends the command with exit code 1.
+    pub fn refuses(&self, verdict: &Verdict) -> bool {
+        self.settings.validation.value.refuses(verdict)
     }
 
     /// Who it is and how it answers, as fields of a JSON object.
@@ -281,18 +282,6 @@ fn layout(model: &ModelArgs, entry: Option<&BaseModel>, tokenizer: &TextTokenize
     })?)
 }
 
-fn check_device(device: &str) -> Result<()> {
-    match device {
-        "" | "auto" | "cpu" => Ok(()),
-        cuda if cuda == "cuda" || cuda.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok()) => {
-            Err(Problem::resource("this build computes on the CPU only").hint("leave --device out").into())
-        }
-        other => Err(Problem::usage(format!("`{other}` is no device"))
-            .hint("--device takes auto, cpu, cuda or cuda:N")
-            .into()),
-    }
-}
-
 fn overrides(args: &SamplingArgs) -> Overrides {
     Overrides {
         temperature: args.temperature,
@@ -313,6 +302,21 @@ fn overrides(args: &SamplingArgs) -> Overrides {
     }
 }
 
+/// The flags that say who answers about which tables, for the command to run next.
+pub(super) fn typed_flags(model: &ModelArgs, source: &SourceArgs) -> String {
+    [
+        flag("--experts", model.experts.as_ref()),
+        flag("--adapter", model.adapter.as_ref()),
+        flag("--base-model", model.base_model.as_ref()),
+        flag("--format", model.format.as_ref()),
+        flag("--dialect", model.dialect.as_ref()),
+        flag("--context", source.context.as_ref()),
+        flag("--schema", source.schema.as_ref()),
+        flag("--db", source.db.as_ref()),
+    ]
+    .concat()
+}
+
 /// The flags with the dialect of the database they name, where nobody else knows which one to answer in.
 pub(super) fn with_dialect_of(source: &SourceArgs, model: &ModelArgs) -> Result<ModelArgs> {
     let mut model = model.clone();
@@ -321,6 +325,17 @@ pub(super) fn with_dialect_of(source: &SourceArgs, model: &ModelArgs) -> Result<
         model.dialect = Some(url.parse::<Source>()?.dialect().name().to_owned());
     }
     Ok(model)
+}
+
+/// Refuses a schema file that is not there before a model is loaded, which may take long.
+pub(super) fn check_source(source: &SourceArgs) -> Result<()> {
+    if let Some(path) = &source.context {
+        fsx::open(path)?;
+    }
+    if let Some(url) = &source.db {
+        url.parse::<Source>()?;
+    }
+    Ok(())
 }
 
 /// The tables that the flags name.

@@ -6,7 +6,7 @@ mod repl;
 use std::io::Read as _;
 
 use super::answering::live::{Live, catch_interrupts, take_interrupt};
-use super::answering::{Loaded, answer_json, context, warn_about, with_dialect_of};
+use super::answering::{Loaded, answer_json, check_source, context, typed_flags, warn_about, with_dialect_of};
 use super::args::chat::Args;
 use super::ui::{Ui, escape};
 use crate::error::{Exit, Problem, Result};
@@ -19,6 +19,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     let question = args.prompt.as_deref().map(question).transpose()?;
     catch_interrupts();
+    check_source(&args.source)?;
     let model = with_dialect_of(&args.source, &args.model)?;
     let loaded = Loaded::new(&model, &args.sampling, None, ui)?;
     let context = context(&args.source, loaded.sql_dialect(), ui)?;
@@ -70,11 +71,13 @@ fn one_shot(args: &Args, loaded: &Loaded, text: String, context: Option<Context>
         }
     }
     warn_about(&answer, ui);
-    if loaded.is_strict() && answer.verdict.as_ref().is_some_and(|verdict| !verdict.is_valid()) {
+    if answer.verdict.as_ref().is_some_and(|verdict| loaded.refuses(verdict)) {
         ui.warn("the answer does not validate");
         return Err(Problem::reported(Exit::Failed).into());
     }
-    let who = args.model.experts.as_ref().map_or_else(String::new, |name| format!(" --experts {name}"));
-    ui.next(&format!("expert-cli infer{who} --input questions.jsonl --output answers.jsonl"));
+    ui.next(&format!(
+        "expert-cli infer{} --input questions.jsonl --output answers.jsonl",
+        typed_flags(&args.model, &args.source)
+    ));
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::answering::live::{catch_interrupts, is_interrupted};
-use super::answering::{Loaded, context, with_dialect_of};
+use super::answering::{Loaded, check_source, context, typed_flags, with_dialect_of};
 use super::args::infer::Args;
 use super::ui::{Progress, Ui};
 use crate::error::{Exit, Problem, Result};
@@ -31,6 +31,7 @@ struct Counts {
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let total = rows::count(&args.input)?.min(args.limit.unwrap_or(usize::MAX)) as u64;
     catch_interrupts();
+    check_source(&args.source)?;
     let model = with_dialect_of(&args.source, &args.model)?;
     let loaded = Loaded::new(&model, &args.sampling, None, ui)?;
     let mut tables = Tables::new(context(&args.source, loaded.sql_dialect(), ui)?, loaded.sql_dialect());
@@ -160,8 +161,7 @@ fn summary(args: &Args, loaded: &Loaded, counts: &Counts, total: u64, seconds: f
     if !ui.is_json() {
         ui.data(&args.output.display().to_string())?;
     }
-    let who = args.model.experts.as_ref().map_or_else(String::new, |name| format!(" --experts {name}"));
-    ui.next(&format!("expert-cli chat{who}"));
+    ui.next(&format!("expert-cli chat{}", typed_flags(&args.model, &args.source)));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::args::init::Args;
+use super::command_line::quoted;
 use super::ui::Ui;
 use crate::data::template::{Layout, Prompt};
 use crate::error::{Problem, Result};
@@ -36,7 +37,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         return ui.json("expert-cli.init/1", json!({"name": name, "folder": folder, "files": names}));
     }
     ui.note(&format!("{name}: {} files in {}", files.len(), folder.display()));
-    ui.next(&format!("cd {} && expert-cli train", folder.display()));
+    let folder = quoted(&folder.display().to_string());
+    ui.next(&format!("cd {folder} && expert-cli preprocess --dataset FILE.jsonl --output datasets/processed"));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::list::Args;
 use super::home::expert_home;
-use super::ui::{Table, Ui};
+use super::ui::{Table, Ui, escape};
 use crate::error::Result;
 use crate::manifest::last_component;
 use crate::registry::Registry;
@@ -20,6 +20,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     if ui.is_json() {
         return ui.json("expert-cli.list/1", json!({"experts": experts}));
+    }
+    if let (Some(wanted), true, false) = (&args.base_model, experts.is_empty(), registry.index().experts.is_empty()) {
+        ui.note(&format!("no installed expert is made for {}", escape(wanted)));
+        ui.next("expert-cli list");
+        return Ok(());
     }
     if experts.is_empty() {
         ui.note("no expert is installed");

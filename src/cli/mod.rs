@@ -3,6 +3,7 @@
 
 mod answering;
 pub mod args;
+mod command_line;
 pub mod home;
 pub mod ui;
 
@@ -25,7 +26,7 @@ mod verify;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::error::{Exit, Problem, Result, classify};
+use crate::error::{Problem, Result, classify};
 use args::{Cli, Command};
 use ui::Ui;
 
@@ -34,8 +35,7 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.code() } else { 0 };
+            return command_line::unparsed(&error, std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
         }
     };
     let ui = Ui::new(&cli.global);

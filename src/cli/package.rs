@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::package::Args;
+use super::command_line::{quoted, typed_command};
 use super::home::{expert_home, find_base};
 use super::ui::{Table, Ui, escape};
 use crate::error::Result;
@@ -46,7 +47,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     ui.note(&format!("packed {} files from {}: {size} bytes", contents.items.len(), contents.checkpoint));
     ui.data_untrusted(&path.display().to_string())?;
-    ui.next(&format!("expert-cli install {}", path.display()));
+    ui.next(&format!("expert-cli install {}", quoted(&path.display().to_string())));
     Ok(())
 }
 
@@ -60,7 +61,7 @@ fn list(contents: &Contents, ui: &Ui) -> Result<()> {
     }
     ui.data(&table.render())?;
     ui.note(&format!("{} from {}: nothing was written", contents.file_name, contents.checkpoint));
-    ui.next("expert-cli package");
+    ui.next(&typed_command(std::env::args(), &["--list-contents"]));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use super::args::train::Args;
+use super::command_line::{check_device, flag, resume_command, typed_command};
 use super::home::expert_home;
 use super::ui::{Progress, Table, Ui};
 use crate::error::{Exit, Problem, Result};
@@ -40,20 +41,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let outcome = loaded.train(resume.as_ref(), args.restart, &mut watcher, &stop);
     let line = std::mem::take(&mut watcher.line);
     drop(watcher);
-    finish(outcome?, &output, &line, ui)
-}
-
-fn check_device(device: &str) -> Result<()> {
-    let cuda = device
-        .strip_prefix("cuda")
-        .map(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(|n| n.parse::<u32>().is_ok()));
-    match (device, cuda) {
-        ("auto" | "cpu", _) => Ok(()),
-        (_, Some(true)) => Err(Problem::usage(format!("--device {device}: this build trains on the processor only"))
-            .hint("leave --device out, or give --device cpu")
-            .into()),
-        _ => Err(Problem::usage(format!("--device {device}: has to be auto, cpu or cuda[:N]")).into()),
-    }
+    finish(args, outcome?, &output, &line, ui)
 }
 
 fn request(args: &Args) -> Result<Request> {
@@ -173,7 +161,7 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>> {
     }
 }
 
-fn finish(outcome: Outcome, output: &Path, line: &Line, ui: &Ui) -> Result<()> {
+fn finish(args: &Args, outcome: Outcome, output: &Path, line: &Line, ui: &Ui) -> Result<()> {
     match outcome {
         Outcome::Interrupted { checkpoint } => Err(Problem::new(Exit::Interrupted, "interrupted")
             .detail(format!("the last step is in {}", checkpoint.display()))
@@ -194,31 +182,13 @@ fn finish(outcome: Outcome, output: &Path, line: &Line, ui: &Ui) -> Result<()> {
                 ui.note("nothing got better for a while, so it stopped early");
             }
             ui.data(&format!("{} holds the adapter of step {step}", path.display()))?;
-            ui.next("expert-cli package");
+            let manifest = Some(&args.manifest).filter(|path| path.as_os_str() != "manifest.json");
+            let (weights, model) = (flag("--weights", args.output.as_ref()), flag("--model", args.model.as_ref()));
+            let base = flag("--base-model", args.base_model.as_ref());
+            ui.next(&format!("expert-cli package{}{weights}{model}{base}", flag("--manifest", manifest)));
             Ok(())
         }
     }
-}
-
-/// The command that was typed, with `--resume` in place of what said where to start.
-fn resume_command(arguments: impl Iterator<Item = String>) -> String {
-    typed_command(arguments, &["--restart"]) + " --resume"
-}
-
-/// The command that was typed, quoted for a shell, without `--resume` and these flags.
-fn typed_command(arguments: impl Iterator<Item = String>, without: &[&str]) -> String {
-    let mut command = vec!["expert-cli".to_owned()];
-    let mut arguments = arguments.skip(1).peekable();
-    while let Some(argument) = arguments.next() {
-        if argument == "--resume" {
-            arguments.next_if(|next| !next.starts_with('-'));
-        } else if !without.contains(&argument.as_str()) && !argument.starts_with("--resume=") {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
-            let quoted = format!("'{}'", argument.replace('\'', r"'\''"));
-            command.push(if argument.chars().all(plain) && !argument.is_empty() { argument } else { quoted });
-        }
-    }
-    command.join(" ")
 }
 
 /// What the live line shows.
@@ -291,34 +261,5 @@ impl Watcher<'_> {
         if !self.ui.is_json() {
             self.bar.line(text);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_resume_command_is_what_was_typed() {
-        let command = |line: &[&str]| resume_command(line.iter().map(|s| (*s).to_owned()));
-        for (typed, expected) in [
-            (&["/bin/expert-cli", "train"][..], "expert-cli train --resume"),
-            (&["x", "train", "--resume", "--epochs", "2"], "expert-cli train --epochs 2 --resume"),
-            (&["x", "train", "--resume", "checkpoint-5", "--seed", "1"], "expert-cli train --seed 1 --resume"),
-            (&["x", "train", "--restart", "--output", "my dir"], "expert-cli train --output 'my dir' --resume"),
-        ] {
-            assert_eq!(command(typed), expected);
-        }
-    }
-
-    #[test]
-    fn devices() {
-        for (device, ok) in
-            [("auto", true), ("cpu", true), ("cuda", false), ("cuda:1", false), ("cuda:x", false), ("gpu", false)]
-        {
-            assert_eq!(check_device(device).is_ok(), ok, "{device}");
-        }
-        assert!(check_device("cuda:1").unwrap_err().to_string().contains("processor only"));
-        assert!(check_device("gpu").unwrap_err().to_string().contains("has to be"));
     }
 }

@@ -9,9 +9,9 @@ use crate::sql::{Dialect, Issue, Schema, lint, parse};
 pub enum Mode {
     /// Not at all.
     None,
-    /// Parsed and linted; what is wrong is said.
+    /// Parsed and linted, and what is wrong is said; an answer that is no whole statement is refused.
     Parser,
-    /// The same, and an answer that fails ends the command with exit code 1.
+    /// The same, and an answer with names that the schema does not have is refused too.
     ParserStrict,
 }
 
@@ -29,6 +29,15 @@ impl Mode {
         }
     }
 
+    /// Whether an answer is one that this mode does not let pass: it is printed, and the command ends with exit code 1.
+    pub fn refuses(self, verdict: &Verdict) -> bool {
+        match self {
+            Self::None => false,
+            Self::Parser => !(verdict.parses && verdict.complete),
+            Self::ParserStrict => !verdict.is_valid(),
+        }
+    }
+
     /// The name in manifests and flags.
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +51,8 @@ impl Mode {
 /// What the checks found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
+    /// Whether the model ended the answer itself.
+    pub complete: bool,
     /// Whether the answer is a statement of its dialect.
     pub parses: bool,
     /// Whether a schema was there to check names against.
@@ -56,11 +67,12 @@ impl Verdict {
         self.parses && self.issues.is_empty()
     }
 
-    /// `{valid, parses, linted, issues: [{message, hint}]}`.
+    /// `{valid, complete, parses, linted, issues: [{message, hint}]}`.
     pub fn to_json(&self) -> Value {
         let issues: Vec<Value> =
             self.issues.iter().map(|issue| json!({"message": issue.message, "hint": issue.hint})).collect();
-        json!({"valid": self.is_valid(), "parses": self.parses, "linted": self.linted, "issues": issues})
+        json!({"valid": self.is_valid(), "complete": self.complete, "parses": self.parses, "linted": self.linted,
+            "issues": issues})
     }
 }
 
@@ -84,7 +96,7 @@ pub fn validate(sql: &str, complete: bool, schema: Option<&Schema>, dialect: Dia
     if let Some(schema) = schema.filter(|_| parses) {
         issues.extend(lint(sql, schema, dialect));
     }
-    Verdict { parses, linted, issues }
+    Verdict { complete, parses, linted, issues }
 }
 
 #[cfg(test)]
@@ -103,6 +115,20 @@ mod tests {
         assert!(!broken.parses && !broken.linted && !broken.issues.is_empty());
         assert!(!check("SELECT name FROM users", false).is_valid());
         assert!(!check("", true).is_valid());
+        for (sql, complete, parser, strict) in [
+            ("SELECT name FROM users", true, false, false),
+            ("SELECT nmae FROM users", true, false, true),
+            ("SELECT name FROM users", false, true, true),
+            ("SELECT name FORM users WHERE", true, true, true),
+        ] {
+            let verdict = check(sql, complete);
+            assert!(!Mode::None.refuses(&verdict), "{sql}");
+            assert_eq!(
+                (Mode::Parser.refuses(&verdict), Mode::ParserStrict.refuses(&verdict)),
+                (parser, strict),
+                "{sql}"
+            );
+        }
     }
 
     #[test]

@@ -234,13 +234,14 @@ impl Manifest {
 pub fn read_value(path: &Path) -> Result<Value> {
     if !path.exists() {
         return Err(Problem::input(format!("there is no {}", path.display()))
-            .hint("`expert-cli init NAME` writes a starter expert; --manifest names another file")
+            .hint("name the folder of an expert or its manifest.json, or let `expert-cli init NAME` write a starter")
             .into());
     }
     let text = fsx::read_text(path)?;
     serde_json::from_str(&text).map_err(|error| {
         Problem::input(format!("{}:{}:{} is not JSON", path.display(), error.line(), error.column()))
             .detail(error.to_string())
+            .hint("look for a missing or surplus comma, quote or bracket there or just before")
             .into()
     })
 }

@@ -108,6 +108,11 @@ const ADAPTER_TYPES: &[&str] = &["lora", "dora", "ia3", "lokr", "adalora", "full
 const STRATEGIES: Kind = Kind::OneOf(&["no", "steps", "epoch"]);
 const SELECTIVE: Kind = Kind::Either(&Kind::Bool, &Kind::OneOf(&["selective"]));
 
+/// The linears of a layer that adapters are trained on; others may come in adapters trained elsewhere.
+const MODULE: Kind = Kind::Usually(&["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]);
+/// PEFT's word for all of them, or a list.
+const MODULES: Kind = Kind::Either(&Kind::OneOf(&["all-linear"]), &Kind::NonEmptyList(&MODULE));
+
 /// The whole manifest.
 pub(super) static ROOT: Kind = Kind::Object(&[
     must("name", Kind::NonEmpty),
@@ -174,7 +179,7 @@ const BASE_MODEL: &[Field] = &[
 
 const ADAPTER: &[Field] = &[
     must("type", Kind::OneOf(ADAPTER_TYPES)),
-    wanted("target_modules", TEXTS),
+    wanted("target_modules", Kind::Either(&Kind::OneOf(&["all-linear"]), &Kind::List(&MODULE))),
     f("feedforward_modules", TEXTS),
     f("r", Kind::Int(1, MAX_RANK)),
     f("alpha", Kind::Positive),
@@ -299,11 +304,12 @@ pub(super) const CONFIG_OPTIONAL: &[Field] = &config(false);
 const fn config(needed: bool) -> [Field; 63] {
     let want = if needed { Need::Wanted } else { Need::Optional };
     [
-        f("method", Kind::OneOf(&["sft", "rlhf", "dpo"])).need(want),
+        // Others may be trained elsewhere and run here, so a method is no reason to refuse a manifest.
+        f("method", Kind::Usually(&["sft"])).need(want),
         f("adapter_type", Kind::OneOf(ADAPTER_TYPES)).need(want),
         f("rank", Kind::Int(1, MAX_RANK)),
         f("alpha", Kind::Positive),
-        f("target_modules", Kind::NonEmptyList(&Kind::NonEmpty)).need(want),
+        f("target_modules", MODULES).need(want),
         f("feedforward_modules", TEXTS),
         f("rank_pattern", Kind::Map(&Kind::Int(1, MAX_RANK))),
         f("alpha_pattern", Kind::Map(&Kind::Positive)),
@@ -316,8 +322,18 @@ const fn config(needed: bool) -> [Field; 63] {
         f("gradient_accumulation_steps", COUNT).need(want),
         f("warmup_steps", ANY_INT),
         f("warmup_ratio", SHARE),
-        f("lr_scheduler", Kind::OneOf(&["linear", "cosine", "constant", "polynomial", "cosine_with_restarts"]))
-            .need(want),
+        f(
+            "lr_scheduler",
+            Kind::OneOf(&[
+                "linear",
+                "cosine",
+                "constant",
+                "polynomial",
+                "cosine_with_restarts",
+                "constant_with_warmup",
+            ]),
+        )
+        .need(want),
         f("lr_scheduler_kwargs", Kind::Map(&Kind::Any)),
         f("dropout", SHARE),
         f("weight_decay", Kind::Number(0.0, f64::MAX)),

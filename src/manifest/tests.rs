@@ -129,8 +129,8 @@ fn every_problem_is_listed_at_once() {
         "version: must be a version such as 1.0.0: it names a folder",
         "base_models[0].adapters: must have at least one item",
         "training.config.rank: must be a whole number from 1 to 1024, not 2000",
-        "training.config.lr_scheduler: `cosin` is none of linear, cosine, constant, polynomial, cosine_with_restarts; \
-         did you mean `cosine`?",
+        "training.config.lr_scheduler: `cosin` is none of linear, cosine, constant, polynomial, cosine_with_restarts, \
+         constant_with_warmup;          did you mean `cosine`?",
         "training.config.epochs: must be a number above 0, not 0",
         "training.config.target_modules: must have at least one item",
         "training.packaging_checkpoint: must be `checkpoint-N`, `final` or `adapter`",
@@ -139,6 +139,27 @@ fn every_problem_is_listed_at_once() {
         assert!(found.iter().any(|f| f == wanted), "missing: {wanted}\n{found:#?}");
     }
     assert_eq!(found.len(), 9, "{found:#?}");
+}
+
+#[test]
+fn what_this_program_does_not_train_is_named_but_stops_nobody() {
+    let mut value = v2();
+    value["training"]["config"]["method"] = json!("dpo");
+    value["training"]["config"]["target_modules"] = json!(["q_porj", "v_proj"]);
+    value["base_models"][0]["adapters"][0]["target_modules"] = json!("all-linear");
+    assert_eq!(errors(&value), [""; 0]);
+    let found: Vec<String> = check(&value).iter().map(ToString::to_string).collect();
+    for wanted in [
+        "training.config.method: `dpo` is none of sft",
+        "training.config.target_modules[0]: `q_porj` is none of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, \
+         down_proj; did you mean `q_proj`?",
+    ] {
+        assert!(found.iter().any(|f| f == wanted), "missing: {wanted}\n{found:#?}");
+    }
+    value["training"]["config"]["target_modules"] = json!("all-linear");
+    value["training"]["config"]["lr_scheduler"] = json!("constant_with_warmup");
+    value["training"]["config"]["method"] = json!("sft");
+    assert!(check(&value).iter().all(|f| !f.path.starts_with("training.config")), "{:#?}", check(&value));
 }
 
 #[test]

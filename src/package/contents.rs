@@ -174,6 +174,7 @@ impl Gathering<'_> {
         let name = "adapter_model.safetensors".to_owned();
         self.items.push(Item { name, size, sha256, source: Source::File(path) });
         let config = fsx::read(&folder.join("adapter_config.json"))?;
+        self.scrub.also_base_of(&config);
         let config = self.scrub.json(&config)?;
         self.bytes("adapter_config.json", config)
     }

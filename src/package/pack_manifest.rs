@@ -32,6 +32,15 @@ impl Scrub {
         Self { paths }
     }
 
+    /// The path that an `adapter_config.json` names: where the base model was when it was trained, which need not be
+    /// where it is now.
+    pub fn also_base_of(&mut self, adapter_config: &[u8]) {
+        let config: Value = serde_json::from_slice(adapter_config).unwrap_or_default();
+        if let Some(name) = config["base_model_name_or_path"].as_str().filter(|name| is_path(name)) {
+            self.paths.push(name.to_owned());
+        }
+    }
+
     /// The text without the path.
     pub fn text<'a>(&self, text: &'a str) -> &'a str {
         let plain = |path: &str| path.trim_end_matches(['/', '\\']).to_owned();

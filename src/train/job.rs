@@ -289,6 +289,7 @@ impl Loaded {
             progress,
             observer,
             stop,
+            saved: None,
         }
         .train()
     }

@@ -79,6 +79,8 @@ pub struct Run<'a> {
     pub observer: &'a mut dyn Observer,
     /// Set from outside (Ctrl+C): finish the step, save, stop.
     pub stop: &'a AtomicBool,
+    /// The step of the last checkpoint that this process wrote.
+    pub saved: Option<u64>,
 }
 
 /// What one optimiser step measured.
@@ -260,6 +262,7 @@ impl Run<'_> {
         )?;
         let best = if self.keeps_best() { self.progress.best.map(|best| best.step) } else { None };
         self.folder.keep(self.progress.step, best, self.settings.save_total_limit)?;
+        self.saved = Some(self.progress.step);
         self.observer.saved(&path);
         Ok(path)
     }
@@ -273,6 +276,9 @@ impl Run<'_> {
         let best = self.progress.best.filter(|_| self.keeps_best()).map(|best| best.step);
         let from = match best {
             Some(step) => checkpoint::folder(self.folder.path(), step),
+            None if self.saved == Some(self.progress.step) => {
+                checkpoint::folder(self.folder.path(), self.progress.step)
+            }
             None => self.save()?,
         };
         let path = self.folder.publish(&from, self.training_args)?;

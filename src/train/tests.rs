@@ -72,6 +72,7 @@ fn go(
         progress,
         observer,
         stop,
+        saved: None,
     }
     .train();
     (outcome, toy)

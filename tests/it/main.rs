@@ -9,6 +9,7 @@
 mod architecture;
 mod chain;
 mod chat;
+mod command_line;
 mod conversion_spider;
 mod convert;
 mod golden;

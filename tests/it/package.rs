@@ -191,6 +191,14 @@ fn what_belongs_to_this_machine_is_not_published() {
         let text = fs::read_to_string(installed.join(name)).unwrap();
         assert!(text.contains("tiny-qwen3") && !text.contains(&*base.to_string_lossy()), "{name}: {text}");
     }
+    // So does a path where the model was when it was trained and is no more.
+    let mut config: serde_json::Value = serde_json::from_str(&fs::read_to_string(&config_path).unwrap()).unwrap();
+    config["base_model_name_or_path"] = "/mnt/old-disk/models/tiny-qwen3".into();
+    fs::write(&config_path, config.to_string()).unwrap();
+    let package = world.package("sql");
+    world.ok(&["install", package.to_str().unwrap(), "-q", "--force"]);
+    let text = fs::read_to_string(installed.join("adapter_config.json")).unwrap();
+    assert!(text.contains("\"tiny-qwen3\"") && !text.contains("old-disk"), "{text}");
     // Anything else is refused, with its place, and the old package stays.
     let before = fs::read(&package).unwrap();
     let secret = format!("hf_{}", "A1b2".repeat(9));

@@ -1,5 +1,5 @@
-//! The README's worked example runs as it stands: every `$ expert-cli …` line of its `console` blocks, in order, in one
-//! folder, with one `EXPERT_HOME`.
+//! The README's worked example runs as it stands: every `$ …` line of its `console` blocks, in order, beginning in a folder
+//! with the two files that the README shows, with one `EXPERT_HOME`.
 
 use std::path::Path;
 
@@ -30,38 +30,54 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// The blocks of the README in this language.
+fn blocks<'a>(readme: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    readme.split(&fence).skip(1).map(|block| block.split("```").next().unwrap()).collect()
+}
+
 #[test]
 fn the_worked_example_runs() {
     let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let commands: Vec<Vec<String>> = readme
-        .split("```console\n")
-        .skip(1)
-        .flat_map(|block| block.split("```").next().unwrap().lines())
-        .filter_map(|line| line.strip_prefix("$ expert-cli "))
+    let commands: Vec<Vec<String>> = blocks(&readme, "console")
+        .into_iter()
+        .flat_map(str::lines)
+        .filter_map(|line| line.strip_prefix("$ "))
         .map(words)
         .collect();
-    assert!(commands.len() >= 6, "the README has {} commands", commands.len());
+    assert!(commands.len() >= 10, "the README has {} commands", commands.len());
 
     let world = World::new();
-    // What the example names: a base model and a data set; a tiny model stands in for the real one.
+    // A tiny model stands in for the one that is downloaded; the two files are those of the README, the rows with as
+    // many more of their kind as a training wants.
     tiny::write_model(&world.home().join("models/Qwen3-0.6B"));
-    tiny::write_rows(&world.work().join("questions.jsonl"), 120);
-    std::fs::write(world.work().join("schema.sql"), "CREATE TABLE ship (id INTEGER, name TEXT);\n").unwrap();
+    let questions = world.work().join("questions.jsonl");
+    tiny::write_rows(&questions, 120);
+    let rows = std::fs::read_to_string(&questions).unwrap();
+    std::fs::write(&questions, format!("{}{rows}", blocks(&readme, "json")[0])).unwrap();
+    std::fs::write(world.work().join("schema.sql"), blocks(&readme, "sql")[0]).unwrap();
+
     let mut folder = world.work();
+    let mut said = String::new();
     for command in &commands {
         let args: Vec<&str> = command.iter().map(String::as_str).collect();
-        let run = World::wait(world.command(&args).current_dir(&folder));
-        // A noise model's SQL need not validate: `chat` then ends with 1.
-        let allowed: &[i32] = if args[0] == "chat" { &[0, 1] } else { &[0] };
-        assert!(allowed.contains(&run.code), "expert-cli {args:?}: {}", run.shown());
-        if args[0] == "init" {
-            // The example goes on inside the new folder.
-            let inside = folder.join(args[1]);
-            for file in ["questions.jsonl", "schema.sql"] {
-                std::fs::copy(folder.join(file), inside.join(file)).unwrap();
+        match args[0] {
+            "cd" => folder = folder.join(args[1]),
+            "expert-cli" => {
+                let run = World::wait(world.command(&args[1..]).current_dir(&folder));
+                // A noise model's SQL need not validate: `chat` then ends with 1.
+                let allowed: &[i32] = if args[1] == "chat" { &[0, 1] } else { &[0] };
+                assert!(allowed.contains(&run.code), "{args:?}: {}", run.shown());
+                said += &(run.stderr + &run.stdout);
             }
-            folder = inside;
+            other => panic!("the README types `{other}`"),
         }
+    }
+    // What the README says that they say; numbers hang on how many rows there are.
+    let shape = |text: &str| text.chars().filter(|c| !c.is_ascii_digit()).collect::<String>();
+    let said: Vec<String> = said.lines().map(|line| shape(line.trim_end())).collect();
+    for line in blocks(&readme, "text")[0].lines().filter(|line| !line.is_empty() && *line != "…") {
+        assert!(said.contains(&shape(line)), "nothing says {line:?}: {said:#?}");
     }
 }
 

@@ -235,10 +235,10 @@ fn killed_at_random_moments_and_resumed_it_ends_with_the_same_bytes() {
     let expected = (expert.state("whole", 16), expert.metrics("whole"));
     let mut kills = 0;
     let mut seed = 1u64;
-    for round in 0..4 {
+    for round in 0..10 {
         let output = format!("killed-{round}");
         // Each round is killed several times on its way before it may end.
-        for attempt in 0..3 {
+        for attempt in 0..5 {
             let arguments = ["--output", &output, "--resume"];
             let saved = expert.path(&output).join("tiny/LATEST").exists();
             let fresh = ["--output", &output, "--restart"];
@@ -256,7 +256,7 @@ fn killed_at_random_moments_and_resumed_it_ends_with_the_same_bytes() {
         resume(&expert, &output);
         assert_eq!((expert.state(&output, 16), expert.metrics(&output)), expected, "round {round}");
     }
-    assert!(kills >= 8, "only {kills} of 12 kills hit a running training");
+    assert!(kills >= 25, "only {kills} of 50 kills hit a running training");
 }
 
 #[test]
@@ -411,8 +411,8 @@ fn wrong_input_is_refused_by_name() {
     let expert = Expert::new(&json!({}));
     for (arguments, exit, words) in [
         (&["--base-model", "no/such-model"][..], 3, "--base-model DIR"),
-        (&["--device", "cuda"], 2, "processor only"),
-        (&["--device", "tpu"], 2, "has to be auto, cpu or cuda"),
+        (&["--device", "cuda"], 4, "computes on the CPU only"),
+        (&["--device", "tpu"], 2, "`tpu` is no device"),
         (&["--set", "training.config.rnk=3"], 2, "did you mean `rank`"),
         (&["--set", "training.config.adapter_type=ia3"], 2, "IA³ is not built"),
         (&["--set", "training.config.max_seq_length=4"], 3, "max_seq_length leaves nothing of the answer"),

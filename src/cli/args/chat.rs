@@ -98,7 +98,8 @@ pub struct SamplingArgs {
     /// Text that ends the answer, outside literals, quoted names and comments; may be given several times
     #[arg(long, value_name = "TEXT", help_heading = "Sampling")]
     pub stop: Vec<String>,
-    /// What is checked: none; parser (syntax, tables and columns); parser-strict (exit 1 if something is wrong)
+    /// What is checked: none; parser (tables and columns are named, broken SQL ends with exit 1); parser-strict (wrong
+    /// names end with exit 1 too)
     #[arg(long, value_name = "MODE", help_heading = "Sampling",
         value_parser = crate::generate::validation::Mode::NAMES)]
     pub validation: Option<String>,

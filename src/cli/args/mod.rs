@@ -75,6 +75,6 @@ pub enum Command {
     Convert(convert::Args),
     /// Check and measure GBNF grammars
     Grammar(grammar::Args),
-    /// Print the completion script of a shell
+    /// Print the completion script of a shell, or write the manual pages
     Completions(completions::Args),
 }

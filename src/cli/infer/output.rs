@@ -40,6 +40,12 @@ impl Output {
                 false => Value::Null,
             };
             output.kept = whole_lines(path)?;
+            if !output.kept.is_empty() && earlier.is_null() {
+                return Err(Problem::input(format!("it cannot be told what made {}", path.display()))
+                    .detail(format!("{} is missing or no JSON", settings_path.display()))
+                    .hint("--force begins anew, --output names another file")
+                    .into());
+            }
             if !output.kept.is_empty() && &earlier != made_by {
                 return Err(Problem::input(format!("{} was made with other settings", path.display()))
                     .details_of(&earlier, made_by)

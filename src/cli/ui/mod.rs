@@ -46,6 +46,11 @@ impl Ui {
         }
     }
 
+    /// A console that answers in JSON before the flags could be read.
+    pub fn for_json() -> Self {
+        Self::new(&Global { json: true, ..Global::default() })
+    }
+
     /// A console for a verb that this verb runs: it answers in JSON, which is kept; what it says to people is shown as
     /// this console shows it.
     pub fn nested(&self) -> Self {
