@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
-    for dialect in [Dialect::Postgres, Dialect::Mysql, Dialect::Sqlite] {
+    for dialect in [Dialect::Postgres, Dialect::MySql, Dialect::Sqlite] {
         if let Ok(schema) = Schema::parse(&text, dialect) {
             let ddl = schema.to_ddl();
             let _ = Schema::parse(&ddl, dialect);
