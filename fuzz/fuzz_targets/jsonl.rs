@@ -1,6 +1,5 @@
 //! Any bytes as a data set file: every line is a record or a reason, never a panic.
 #![no_main]
-#![expect(clippy::disallowed_methods, reason = "the input goes to a scratch file")]
 
 use expert_cli::data::records;
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,5 @@
 //! Any bytes as a `.expert` package: opened or refused, never a panic, and nothing is unpacked.
 #![no_main]
-#![expect(clippy::disallowed_methods, reason = "the input goes to a scratch file")]
 
 use expert_cli::package::Package;
 use libfuzzer_sys::fuzz_target;
