@@ -41,8 +41,12 @@ pub(super) fn read_config(dir: &Path) -> Result<AdapterConfig> {
 
 /// Reads exactly the expected tensors; missing, extra, wrongly shaped, non-float and non-finite ones are all named.
 pub(super) fn read_tensors(dir: &Path, expected: &[(String, Vec<usize>)]) -> Result<Vec<Param>> {
-    let path = dir.join(MODEL);
-    let bytes = fsx::read(&path)?;
+    read_tensors_of(&dir.join(MODEL), expected)
+}
+
+/// [`read_tensors`] of any safetensors file; in the order of the names.
+pub(super) fn read_tensors_of(path: &Path, expected: &[(String, Vec<usize>)]) -> Result<Vec<Param>> {
+    let bytes = fsx::read(path)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|error| {
         Problem::input(format!("{} is not a sound safetensors file", path.display())).detail(error.to_string())
     })?;

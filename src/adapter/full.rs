@@ -6,16 +6,18 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use half::bf16;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
+use anyhow::Context as _;
+use safetensors::SafeTensors;
 
-use super::{Param, param};
-use crate::error::Result;
+use super::{Param, files, param};
+use crate::error::{Problem, Result};
 use crate::fsx;
 use crate::kernels::{embedding, linear, rms_norm};
-use crate::model::{Adapters, Decoder, Linear, Norm, RowNoise, Saved, Site, TrainableAdapters};
+use crate::model::tensor_file::{self, Entry, Numbers};
+use crate::model::{Adapters, Decoder, Linear, Norm, RowNoise, Saved, Site, TensorMut, TrainableAdapters};
 
+/// The weights' file in a HF folder.
+const FILE: &str = "model.safetensors";
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
@@ -31,7 +33,10 @@ impl FullWeights {
     /// The decoder's weights as they are.
     pub fn new(decoder: &mut Decoder) -> Self {
         let mut params = Vec::new();
-        decoder.visit_tensors(&mut |name, tensor| params.push(param(name.to_owned(), tensor.shape(), tensor.to_f32())));
+        decoder.visit_tensors(&mut |name, tensor| {
+            let decays = matches!(tensor, TensorMut::Matrix(_));
+            params.push(Param { decays, ..param(name.to_owned(), tensor.shape(), tensor.to_f32()) });
+        });
         params.sort_by(|a, b| a.name.cmp(&b.name));
         let index = params.iter().enumerate().map(|(i, p)| (p.name.clone(), i)).collect();
         Self { params, index }
@@ -64,25 +69,36 @@ impl FullWeights {
         });
     }
 
-    /// Writes `model.safetensors` with HF's names, in f32 or rounded to bf16.
-    pub fn save(&self, dir: &Path, as_bf16: bool) -> Result<()> {
-        let encode = |param: &Param| -> Vec<u8> {
-            if as_bf16 {
-                param.value.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect()
-            } else {
-                param.value.iter().flat_map(|v| v.to_le_bytes()).collect()
-            }
-        };
-        let dtype = if as_bf16 { Dtype::BF16 } else { Dtype::F32 };
-        let bytes: Vec<Vec<u8>> = self.params.iter().map(encode).collect();
-        let views = self
-            .params
-            .iter()
-            .zip(&bytes)
-            .map(|(p, b)| Ok((p.name.clone(), TensorView::new(dtype, p.shape.clone(), b)?)))
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-        let file = safetensors::serialize(views, Some(HashMap::from([("format".to_owned(), "pt".to_owned())])))?;
-        fsx::write_atomic(&dir.join("model.safetensors"), &file)
+    /// Writes `model.safetensors` with HF's names: the f32 masters as they are.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        write(dir, &self.params, Numbers::F32)
+    }
+
+    /// Reads what [`FullWeights::save`] wrote: exactly these tensors, f32, finite.
+    pub fn load(&mut self, dir: &Path) -> Result<()> {
+        let expected: Vec<(String, Vec<usize>)> =
+            self.params.iter().map(|p| (p.name.clone(), p.shape.clone())).collect();
+        let read = files::read_tensors_of(&dir.join(FILE), &expected)?;
+        for (param, new) in self.params.iter_mut().zip(read) {
+            param.value = new.value;
+        }
+        Ok(())
+    }
+
+    /// Copies the `model.safetensors` of a folder into another one, rounded to bf16.
+    pub fn round_to_bf16(from: &Path, to: &Path) -> Result<()> {
+        let path = from.join(FILE);
+        let bytes = fsx::read(&path)?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| {
+            Problem::input(format!("{} is not a sound safetensors file", path.display())).detail(error.to_string())
+        })?;
+        let mut params = Vec::new();
+        for (name, view) in file.iter() {
+            let (numbers, _) = view.data().as_chunks::<4>();
+            let value = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            params.push(param(name.to_owned(), view.shape().to_vec(), value));
+        }
+        write(to, &params, Numbers::RoundedToBf16)
     }
 
     /// Runs `f` on the gradient of a tensor, if there is such a tensor.
@@ -93,6 +109,19 @@ impl FullWeights {
             f(&mut param.grad);
         }
     }
+}
+
+fn write<'a>(dir: &Path, params: &'a [Param], numbers: impl Fn(&'a [f32]) -> Numbers<'a>) -> Result<()> {
+    let entries = params.iter().map(|param| Entry {
+        name: param.name.clone(),
+        shape: param.shape.clone(),
+        numbers: numbers(&param.value),
+    });
+    let path = dir.join(FILE);
+    let mut file = fsx::AtomicFile::create(&path)?;
+    let written = tensor_file::write(&mut file, entries.collect(), Some(("format", "pt")));
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    file.commit()
 }
 
 impl Adapters for FullWeights {

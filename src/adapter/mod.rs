@@ -31,6 +31,9 @@ pub struct Param {
     pub value: Vec<f32>,
     /// Gradient of the loss sum, same length; empty until [`Adapter::zero_grad`] was called.
     pub grad: Vec<f32>,
+    /// Whether weight decay pulls at it: every tensor of an adapter, magnitudes too, as Hugging Face's Trainer has it; of
+    /// a whole model the matrices (linears, embedding and head), not norms and biases, again as Trainer.
+    pub decays: bool,
 }
 
 /// An adapter for one decoder.
@@ -108,6 +111,11 @@ impl Adapter {
     /// The configuration.
     pub fn config(&self) -> &AdapterConfig {
         &self.config
+    }
+
+    /// Changes the dropout of later passes.
+    pub fn set_dropout(&mut self, p: f64) {
+        self.config.lora_dropout = p;
     }
 
     /// The trainable tensors, ordered by name.
@@ -212,7 +220,7 @@ fn index(site: Site) -> usize {
 }
 
 fn param(name: String, shape: Vec<usize>, value: Vec<f32>) -> Param {
-    Param { name, shape, value, grad: Vec::new() }
+    Param { name, shape, value, grad: Vec::new(), decays: true }
 }
 
 fn values<'a>(params: &'a [Param], branch: &Branch) -> Values<'a> {

@@ -18,6 +18,7 @@ mod list;
 mod package;
 mod preprocess;
 mod quickstart;
+mod report;
 mod show;
 mod train;
 mod uninstall;
@@ -73,6 +74,7 @@ fn dispatch(command: Command, ui: &Ui) -> Result<()> {
         Command::Validate(args) => validate::run(&args, ui),
         Command::Preprocess(args) => preprocess::run(&args, ui),
         Command::Train(args) => train::run(&args, ui),
+        Command::Report(args) => report::run(&args, ui),
         Command::Package(args) => package::run(&args, ui),
         Command::Install(args) => install::run(&args, ui),
         Command::List(args) => list::run(&args, ui),

@@ -13,8 +13,9 @@ use super::ui::{Progress, Table, Ui};
 use crate::error::{Exit, Problem, Result};
 use crate::train::folder::Resume;
 use crate::train::job::{Job, Loaded, Request};
-use crate::train::metrics::{Record, rss_mib};
+use crate::train::metrics::{Record, anonymous_mib, peak_rss_mib, rss_mib};
 use crate::train::observer::Observer;
+use crate::train::plan::available_mib;
 use crate::train::run::Outcome;
 use crate::train::settings::parse_assignment;
 
@@ -27,6 +28,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         ui.warn(note);
     }
     show_rows(&loaded, ui);
+    if !args.ignore_memory
+        && let Some(free) = available_mib()
+    {
+        loaded.plan.must_fit(free + anonymous_mib().unwrap_or(0.0))?;
+    }
     if args.dry_run {
         return dry_run(&mut loaded, ui);
     }
@@ -62,8 +68,10 @@ fn request(args: &Args) -> Result<Request> {
         output: args.output.clone(),
         base_model: args.base_model.clone(),
         model: args.model.clone(),
+        new_tokenizer: args.new_tokenizer,
         flags,
         home: expert_home(),
+        read_only: args.dry_run,
     })
 }
 
@@ -108,32 +116,54 @@ fn show_rows(loaded: &Loaded, ui: &Ui) {
 }
 
 fn dry_run(loaded: &mut Loaded, ui: &Ui) -> Result<()> {
-    let seconds = loaded.seconds_per_token()? * loaded.plan.total_tokens as f64;
+    let trial = loaded.trial()?;
     let plan = &loaded.plan;
-    let advice = plan.advice(&loaded.settings);
+    let seconds = trial.seconds(plan.total_tokens, plan.total_steps);
     if ui.is_json() {
         let mut body = serde_json::to_value(plan)?;
         body["dry_run"] = true.into();
         body["estimated_seconds"] = json!((seconds * 10.0).round() / 10.0);
+        body["trial"] = json!(trial);
         body["rss_mib"] = json!(rss_mib());
-        body["advice"] = json!(advice);
+        body["peak_rss_mib"] = json!(peak_rss_mib());
         return ui.json("expert-cli.train/1", body);
     }
     let memory = &plan.memory;
+    let mib = |mib: f64| format!("{mib:.0} MiB");
     let mut table = Table::new(["", "estimate"]);
+    table.row(["steps".into(), plan.total_steps.to_string()]);
     table.row(["tokens of the run".into(), plan.total_tokens.to_string()]);
-    table.row(["time, from three timed batches".into(), duration(seconds)]);
+    table.row(["rows that are cut".into(), plan.rows.truncated.to_string()]);
+    table.row([format!("time, from {} timed steps", trial.steps), duration(seconds)]);
     table.row(["tokens of the largest batch".into(), plan.largest_batch.to_string()]);
-    table.row(["memory: base weights, mapped".into(), format!("{:.0} MiB", memory.weights)]);
-    table.row(["memory: adapter and moments".into(), format!("{:.0} MiB", memory.adapter)]);
-    table.row(["memory: activations".into(), format!("{:.0} MiB", memory.activations)]);
-    table.row(["memory in all".into(), format!("{:.0} MiB", memory.total)]);
+    table.row(["memory: base weights, mapped".into(), mib(memory.weights)]);
+    table.row(["memory: trained, with moments".into(), mib(memory.trained)]);
+    table.row(["memory: activations".into(), mib(memory.activations)]);
+    table.row(["memory: beside them in a step".into(), mib(memory.working)]);
+    table.row(["memory: program, token ids".into(), mib(memory.program)]);
+    table.row(["memory in all, at its peak".into(), mib(memory.total)]);
     ui.data(&table.render())?;
-    if !advice.is_empty() {
-        ui.note(&format!("if that is too much, cheapest first:\n  {}", advice.join("\n  ")));
+    if let Some(ratio) = trial.dropout_ratio {
+        ui.note(&dropout_price(loaded.settings.dropout, ratio));
+    }
+    if !plan.advice.is_empty() {
+        let rungs = plan.advice.iter().map(|rung| format!("  {}: {:.0} MiB, {}", rung.set, rung.total_mib, rung.price));
+        ui.note(&format!(
+            "if that is too much, cheapest first, each on top of those above:\n{}",
+            rungs.collect::<Vec<_>>().join("\n")
+        ));
     }
     ui.next(&typed_command(std::env::args(), &["--dry-run"]));
     Ok(())
+}
+
+/// What dropout costs here, as measured.
+fn dropout_price(dropout: f64, ratio: f64) -> String {
+    let share = (ratio - 1.0) * 100.0;
+    format!(
+        "dropout {dropout} makes a step {share:.0} % slower here (DoRA, as PEFT defines it, then multiplies by every frozen \
+         weight twice); `--set training.config.dropout=0` saves that"
+    )
 }
 
 fn duration(seconds: f64) -> String {
@@ -175,17 +205,24 @@ fn finish(args: &Args, outcome: Outcome, output: &Path, line: &Line, ui: &Ui) ->
                         "final": path, "step": step, "steps": line.step, "early_stopped": early,
                         "loss": line.loss, "eval_loss": line.eval_loss, "first_eval_loss": line.first_eval_loss,
                         "metrics": output.join(crate::train::metrics::FILE), "rss_mib": rss_mib(),
+                        "report": output.join(crate::train::report::FILE), "peak_rss_mib": peak_rss_mib(),
                     }),
                 );
             }
             if early {
                 ui.note("nothing got better for a while, so it stopped early");
             }
-            ui.data(&format!("{} holds the adapter of step {step}", path.display()))?;
-            let manifest = Some(&args.manifest).filter(|path| path.as_os_str() != "manifest.json");
-            let (weights, model) = (flag("--weights", args.output.as_ref()), flag("--model", args.model.as_ref()));
-            let base = flag("--base-model", args.base_model.as_ref());
-            ui.next(&format!("expert-cli package{}{weights}{model}{base}", flag("--manifest", manifest)));
+            ui.note(&format!("curves: {}", output.join(crate::train::report::FILE).display()));
+            if path.join("adapter_config.json").is_file() {
+                ui.data(&format!("{} holds the adapter of step {step}", path.display()))?;
+                let manifest = Some(&args.manifest).filter(|path| path.as_os_str() != "manifest.json");
+                let (weights, model) = (flag("--weights", args.output.as_ref()), flag("--model", args.model.as_ref()));
+                let base = flag("--base-model", args.base_model.as_ref());
+                ui.next(&format!("expert-cli package{}{weights}{model}{base}", flag("--manifest", manifest)));
+            } else {
+                ui.data(&format!("{} holds the model of step {step}", path.display()))?;
+                ui.next(&format!("expert-cli init my-expert{}", flag("--base-model", Some(&path))));
+            }
             Ok(())
         }
     }

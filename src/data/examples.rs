@@ -6,7 +6,10 @@
 //! The file is streamed; what stays in memory is four bytes per token. Rows that teach nothing are dropped and counted,
 //! with the first ones named by file:line. No order, no batches: see `batches`.
 
+mod cache;
 mod row;
+
+pub use cache::TokenCache;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

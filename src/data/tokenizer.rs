@@ -29,33 +29,47 @@ impl TextTokenizer {
     /// Reads `tokenizer.json`, `tokenizer_config.json`, `generation_config.json` and `config.json` of a folder; only
     /// the first must be there.
     pub fn load(dir: &Path) -> Result<Self> {
-        let path = dir.join("tokenizer.json");
-        if !path.is_file() {
+        if !dir.join("tokenizer.json").is_file() {
             return Err(Problem::input(format!("{} has no tokenizer.json", dir.display()))
                 .hint("copy the tokenizer.json of the base model into this folder")
                 .into());
         }
-        let mut inner = Tokenizer::from_file(&path).map_err(|error| {
-            Problem::input(format!("{} is not a tokenizer", path.display())).detail(error.to_string())
+        let file = |name: &str| {
+            let path = dir.join(name);
+            path.is_file().then(|| fsx::read(&path)).transpose()
+        };
+        Self::from_files(&file, &dir.display().to_string())
+    }
+
+    /// As [`TextTokenizer::load`] from files wherever they are; `origin` names the place in errors.
+    pub fn from_files(file: &dyn Fn(&str) -> Result<Option<Vec<u8>>>, origin: &str) -> Result<Self> {
+        let bytes = file("tokenizer.json")?.unwrap_or_default();
+        let mut inner = Tokenizer::from_bytes(bytes).map_err(|error| {
+            Problem::input(format!("{origin}/tokenizer.json is not a tokenizer")).detail(error.to_string())
         })?;
         // Files may carry settings of whoever saved them; texts are never cut or padded here.
         inner.with_padding(None);
         let _ = inner.with_truncation(None);
 
-        let config = read_json(&dir.join("tokenizer_config.json"))?;
+        let json = |name: &str| -> Result<Value> {
+            let Some(bytes) = file(name)? else { return Ok(Value::Null) };
+            Ok(serde_json::from_slice(&bytes)
+                .map_err(|error| Problem::input(format!("{origin}/{name} is not JSON")).detail(error.to_string()))?)
+        };
+        let config = json("tokenizer_config.json")?;
         let chat_template = match config.get("chat_template") {
             Some(Value::String(template)) => Some(template.clone()),
             Some(Value::Array(named)) => {
                 named.iter().find(|t| t["name"] == "default").and_then(|t| t["template"].as_str()).map(str::to_owned)
             }
-            _ => fsx::read_text(&dir.join("chat_template.jinja")).ok(),
+            _ => file("chat_template.jinja")?.and_then(|bytes| String::from_utf8(bytes).ok()),
         };
         let prefix = inner.encode("", true).map_err(|error| Problem::input(error.to_string()))?;
         let bos = prefix.get_ids().first().copied();
 
         let mut eos_ids = Vec::new();
-        for file in ["generation_config.json", "config.json"] {
-            let value = read_json(&dir.join(file))?;
+        for name in ["generation_config.json", "config.json"] {
+            let value = json(name)?;
             let own =
                 value.get("eos_token_id").or_else(|| value.get("text_config").and_then(|c| c.get("eos_token_id")));
             let ids: Vec<&Value> = match own {
@@ -118,33 +132,48 @@ impl TextTokenizer {
         self.chat_template.as_deref()
     }
 
+    /// SHA-256 of all that decides which ids a text becomes.
+    pub fn digest(&self) -> Result<String> {
+        let whole = self.inner.to_string(false);
+        let whole =
+            whole.map_err(|error| Problem::failed("the tokenizer cannot be named").detail(error.to_string()))?;
+        Ok(fsx::sha256(format!("{whole}\n{:?}\n{:?}", self.bos, self.eos_ids).as_bytes()))
+    }
+
     /// Every id that ends a generation according to the folder's files, sorted.
     pub fn eos_ids(&self) -> &[u32] {
         &self.eos_ids
     }
 }
 
-fn read_json(path: &Path) -> Result<Value> {
-    if !path.is_file() {
-        return Ok(Value::Null);
-    }
-    Ok(serde_json::from_str(&fsx::read_text(path)?)
-        .map_err(|error| Problem::input(format!("{} is not JSON", path.display())).detail(error.to_string()))?)
-}
-
-/// Tokens that [`write_new`] puts first: id 0 is padding, 1 and 2 open and close a turn.
+/// Tokens that [`train_new`] puts first: id 0 is padding, 1 and 2 open and close a turn.
 pub const NEW_SPECIALS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 
 /// Qwen's split: contractions, words with one leading sign, single digits, runs of signs, white space.
 const SPLIT: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Chat template of [`write_new`]'s tokenizers: Qwen's turns without tools.
+/// Chat template of [`train_new`]'s tokenizers: Qwen's turns without tools.
 const TEMPLATE: &str = "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}";
 
-/// Trains a byte-level BPE of at most `size` ids on `texts` and writes `tokenizer.json` and `tokenizer_config.json`;
-/// returns the number of ids.
-pub fn write_new<'a>(dir: &Path, texts: impl Iterator<Item = &'a str> + Send, size: usize) -> Result<usize> {
+/// A tokenizer that was made here.
+#[derive(Debug, Clone)]
+pub struct NewTokenizer {
+    /// `tokenizer.json`.
+    pub tokenizer: String,
+    /// `tokenizer_config.json`.
+    pub config: String,
+    /// Number of ids.
+    pub size: usize,
+}
+
+/// The id of [`NEW_SPECIALS`] that ends a turn, and so a generation.
+pub const NEW_EOS: u32 = 2;
+/// The id of [`NEW_SPECIALS`] for padding.
+pub const NEW_PAD: u32 = 0;
+
+/// Trains a byte-level BPE of at most `size` ids on `texts`. Markers that the texts carry already become no words.
+pub fn train_new<'a>(texts: impl Iterator<Item = &'a str> + Send, size: usize) -> Result<NewTokenizer> {
     let failed = |error: tokenizers::Error| Problem::failed("the tokenizer cannot be made").detail(error.to_string());
     let mut inner = Tokenizer::new(BPE::default());
     let split =
@@ -159,26 +188,58 @@ pub fn write_new<'a>(dir: &Path, texts: impl Iterator<Item = &'a str> + Send, si
         .show_progress(false)
         .special_tokens(specials)
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect());
-    inner.train(&mut TrainerWrapper::BpeTrainer(trainer.build()), texts).map_err(failed)?;
-    fsx::write_atomic(&dir.join("tokenizer.json"), inner.to_string(true).map_err(failed)?.as_bytes())?;
+    let pieces = texts.flat_map(without_markers);
+    inner.train(&mut TrainerWrapper::BpeTrainer(trainer.build()), pieces).map_err(failed)?;
     let config = json!({
         "add_bos_token": false,
         "add_prefix_space": false,
         "bos_token": null,
         "chat_template": TEMPLATE,
         "clean_up_tokenization_spaces": false,
-        "eos_token": NEW_SPECIALS[2],
-        "pad_token": NEW_SPECIALS[0],
+        "eos_token": NEW_SPECIALS[NEW_EOS as usize],
+        "pad_token": NEW_SPECIALS[NEW_PAD as usize],
         "tokenizer_class": "PreTrainedTokenizerFast",
         "unk_token": null,
     });
-    fsx::write_atomic(&dir.join("tokenizer_config.json"), format!("{config:#}\n").as_bytes())?;
-    Ok(inner.get_vocab_size(true))
+    Ok(NewTokenizer {
+        tokenizer: inner.to_string(true).map_err(failed)?,
+        config: format!("{config:#}\n"),
+        size: inner.get_vocab_size(true),
+    })
+}
+
+/// The pieces of a text between the markers of a turn.
+fn without_markers(text: &str) -> impl Iterator<Item = &str> {
+    NEW_SPECIALS
+        .iter()
+        .fold(vec![text], |pieces, marker| {
+            pieces.into_iter().flat_map(|piece| piece.split(marker)).filter(|piece| !piece.is_empty()).collect()
+        })
+        .into_iter()
+}
+
+/// [`train_new`], written into a folder; returns the number of ids.
+pub fn write_new<'a>(dir: &Path, texts: impl Iterator<Item = &'a str> + Send, size: usize) -> Result<usize> {
+    let new = train_new(texts, size)?;
+    fsx::write_atomic(&dir.join("tokenizer.json"), new.tokenizer.as_bytes())?;
+    fsx::write_atomic(&dir.join("tokenizer_config.json"), new.config.as_bytes())?;
+    Ok(new.size)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn markers_of_rendered_rows_become_no_words() {
+        let row = "<|im_start|>user\nlist users<|im_end|>\n<|im_start|>assistant\nSELECT name FROM users<|im_end|>\n";
+        let new = train_new(std::iter::repeat_n(row, 50), 400).unwrap();
+        let file: Value = serde_json::from_str(&new.tokenizer).unwrap();
+        let words: Vec<&String> = file["model"]["vocab"].as_object().unwrap().keys().collect();
+        assert!(words.iter().any(|word| *word == "Ġusers"), "{words:?}");
+        let ordinary = words.iter().filter(|word| !NEW_SPECIALS.contains(&word.as_str()));
+        assert!(ordinary.clone().all(|word| !word.contains("im_") && !word.contains("<|")), "{words:?}");
+    }
 
     #[test]
     fn a_new_tokenizer_gives_back_what_it_read() {

@@ -1,6 +1,8 @@
 //! Numbers as a pure function of what they are for: initial values and dropout masks do not depend on the order, the
 //! batch or the thread in which they are drawn.
 
+use rayon::prelude::*;
+
 /// Mixes words into one well-distributed word (splitmix64's finaliser after each).
 pub fn mix(words: &[u64]) -> u64 {
     words.iter().fold(0x243f_6a88_85a3_08d3, |state, word| splitmix(state ^ *word))
@@ -31,7 +33,7 @@ pub fn normal(key: u64, len: usize, deviation: f64) -> Vec<f32> {
         let direction = if i.is_multiple_of(2) { angle.cos() } else { angle.sin() };
         (deviation * radius * direction) as f32
     };
-    (0..len as u64).map(draw).collect()
+    (0..len).into_par_iter().map(|i| draw(i as u64)).collect()
 }
 
 /// Multiplies a row by its dropout mask: 0 with probability `p`, else 1/(1−p).

@@ -209,6 +209,8 @@ keys! {
         gradient_checkpointing: Value,
         /// Python's arguments; no meaning here.
         gradient_checkpointing_kwargs: Value,
+        /// Numbers that a whole model is stored in: `float32` or `bfloat16`.
+        save_dtype: String,
         /// Upstream's Arrow cache.
         pretokenized_cache: String,
     }

@@ -106,7 +106,7 @@ const SHARE: Kind = Kind::Number(0.0, 1.0);
 const TEXTS: Kind = Kind::List(&Kind::Text);
 const ADAPTER_TYPES: &[&str] = &["lora", "dora", "ia3", "lokr", "adalora", "full"];
 const STRATEGIES: Kind = Kind::OneOf(&["no", "steps", "epoch"]);
-const SELECTIVE: Kind = Kind::Either(&Kind::Bool, &Kind::OneOf(&["selective"]));
+const SELECTIVE: Kind = Kind::Either(&Kind::Bool, &Kind::OneOf(&["selective", "on", "off"]));
 
 /// The linears of a layer that adapters are trained on; others may come in adapters trained elsewhere.
 const MODULE: Kind = Kind::Usually(&["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]);
@@ -301,7 +301,7 @@ pub(super) const CONFIG: &[Field] = &config(true);
 /// `training_overrides`: the same keys, none of them needed.
 pub(super) const CONFIG_OPTIONAL: &[Field] = &config(false);
 
-const fn config(needed: bool) -> [Field; 63] {
+const fn config(needed: bool) -> [Field; 64] {
     let want = if needed { Need::Wanted } else { Need::Optional };
     [
         // Others may be trained elsewhere and run here, so a method is no reason to refuse a manifest.
@@ -378,6 +378,7 @@ const fn config(needed: bool) -> [Field; 63] {
         f("early_stopping_threshold", Kind::Number(0.0, f64::MAX)),
         f("gradient_checkpointing", SELECTIVE),
         f("gradient_checkpointing_kwargs", Kind::Map(&Kind::Any)),
+        f("save_dtype", Kind::OneOf(&["float32", "bfloat16"])),
         f("pretokenized_cache", Kind::Text),
     ]
 }

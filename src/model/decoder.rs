@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::batch::{Batch, LossSum, Noise, Targets};
+use super::checkpointing::Checkpointing;
 use super::config::Config;
+use super::fresh::{Fresh, Tensors};
 use super::layer::{Kept, Layer, Linear, Pass};
 use super::sites::{Adapters, Norm, RowNoise, Site, TrainableAdapters};
 use super::weight::{Checkpoint, TensorMut, Weight};
@@ -24,7 +26,7 @@ pub struct Decoder {
     head: Option<Weight>,
     /// Rotary angles as far as they were needed.
     table: Mutex<Arc<Table>>,
-    gradient_checkpointing: bool,
+    checkpointing: Checkpointing,
 }
 
 /// Keys and values of one sequence, per layer.
@@ -67,19 +69,28 @@ impl Decoder {
             .into_iter()
             .find(|prefix| checkpoint.contains(&format!("{prefix}embed_tokens.weight")))
             .ok_or_else(|| Problem::input(format!("{} has no model.embed_tokens.weight", dir.display())))?;
+        let head = if prefix == "language_model.model." { "language_model.lm_head.weight" } else { "lm_head.weight" };
+        Self::build(config, &checkpoint, prefix, head)
+    }
+
+    /// A decoder of random numbers, the start of training from scratch: linears and embedding N(0, deviation²), norms 1,
+    /// biases 0, as transformers initialises them.
+    pub fn fresh(config: Config, seed: u64, deviation: f64) -> Result<Self> {
+        Self::build(config, &Fresh { seed, deviation }, "model.", "lm_head.weight")
+    }
+
+    fn build(config: Config, tensors: &dyn Tensors, prefix: &str, head: &str) -> Result<Self> {
         let (vocab, hidden) = (config.vocab_size, config.hidden_size);
-        let head_name =
-            if prefix == "language_model.model." { "language_model.lm_head.weight" } else { "lm_head.weight" };
         let layers = (0..config.num_hidden_layers)
-            .map(|index| Layer::load(&checkpoint, prefix, index, &config))
+            .map(|index| Layer::load(tensors, prefix, index, &config))
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
-            embedding: checkpoint.weight(&format!("{prefix}embed_tokens.weight"), vocab, hidden)?,
+            embedding: tensors.weight(&format!("{prefix}embed_tokens.weight"), vocab, hidden)?,
             layers,
-            final_norm: checkpoint.vector(&format!("{prefix}norm.weight"), hidden)?,
-            head: if config.tie_word_embeddings { None } else { Some(checkpoint.weight(head_name, vocab, hidden)?) },
+            final_norm: tensors.vector(&format!("{prefix}norm.weight"), hidden)?,
+            head: if config.tie_word_embeddings { None } else { Some(tensors.weight(head, vocab, hidden)?) },
             table: Mutex::new(Arc::new(config.rope.table(0))),
-            gradient_checkpointing: false,
+            checkpointing: Checkpointing::Off,
             config,
         })
     }
@@ -92,9 +103,9 @@ impl Decoder {
         self
     }
 
-    /// Trades time for memory in [`Decoder::loss_backward`]: keep each layer's input only and run its forward again.
-    pub fn set_gradient_checkpointing(&mut self, on: bool) {
-        self.gradient_checkpointing = on;
+    /// Trades time for memory in [`Decoder::loss_backward`]: how much each layer holds for its backward.
+    pub fn set_gradient_checkpointing(&mut self, how: Checkpointing) {
+        self.checkpointing = how;
     }
 
     /// Shapes and constants.
@@ -254,12 +265,15 @@ impl Decoder {
         let mut kept: Vec<Kept> = Vec::new();
         let mut inputs: Vec<Vec<f32>> = Vec::new();
         for index in 0..self.layers.len() {
-            if self.gradient_checkpointing {
+            if self.checkpointing == Checkpointing::On {
                 inputs.push(x.clone());
                 self.run_layer(index, &mut x, batch, &pass, adapters.as_adapters(), None);
             } else {
                 let mut slot = Kept::default();
                 self.run_layer(index, &mut x, batch, &pass, adapters.as_adapters(), Some(&mut slot));
+                if self.checkpointing == Checkpointing::Selective {
+                    self.layers[index].thin(&mut slot);
+                }
                 kept.push(slot);
             }
         }
@@ -293,12 +307,20 @@ impl Decoder {
         }
 
         for (index, layer) in self.layers.iter().enumerate().rev() {
-            let kept = kept.pop().unwrap_or_else(|| {
-                let mut slot = Kept::default();
-                let mut input = inputs.pop().unwrap_or_default();
-                self.run_layer(index, &mut input, batch, &pass, adapters.as_adapters(), Some(&mut slot));
-                slot
-            });
+            let kept = match kept.pop() {
+                Some(mut slot) => {
+                    if self.checkpointing == Checkpointing::Selective {
+                        layer.restore(&mut slot, &pass, adapters.as_adapters());
+                    }
+                    slot
+                }
+                None => {
+                    let mut slot = Kept::default();
+                    let mut input = inputs.pop().unwrap_or_default();
+                    self.run_layer(index, &mut input, batch, &pass, adapters.as_adapters(), Some(&mut slot));
+                    slot
+                }
+            };
             layer.backward(kept, &batch.sequences, &pass, adapters, &mut dx);
         }
         if everything {

@@ -6,8 +6,9 @@
 use std::ops::Range;
 
 use super::config::Config;
+use super::fresh::Tensors;
 use super::sites::{Adapters, Module, Norm, RowNoise, Saved, Site, TrainableAdapters};
-use super::weight::{Checkpoint, TensorMut, Weight};
+use super::weight::{TensorMut, Weight};
 use crate::error::Result;
 use crate::kernels::attention::{self, Kept as KeptAttention, Shape};
 use crate::kernels::gemm::Write;
@@ -27,9 +28,9 @@ impl Linear {
         Self { weight, bias }
     }
 
-    fn load(checkpoint: &Checkpoint, path: &str, out: usize, inner: usize, bias: bool) -> Result<Self> {
-        let weight = checkpoint.weight(&format!("{path}.weight"), out, inner)?;
-        let bias = bias.then(|| checkpoint.vector(&format!("{path}.bias"), out)).transpose()?;
+    fn load(tensors: &dyn Tensors, path: &str, out: usize, inner: usize, bias: bool) -> Result<Self> {
+        let weight = tensors.weight(&format!("{path}.weight"), out, inner)?;
+        let bias = bias.then(|| tensors.vector(&format!("{path}.bias"), out)).transpose()?;
         Ok(Self { weight, bias })
     }
 
@@ -99,10 +100,10 @@ pub(super) type Attend<'a> = dyn FnMut(&[f32], &[f32], &[f32], &mut [f32], &mut 
 
 /// The input, 1/rms and output of an RMSNorm.
 #[derive(Debug, Default)]
-struct Normed {
+pub(super) struct Normed {
     x: Vec<f32>,
     inverse_rms: Vec<f32>,
-    y: Vec<f32>,
+    pub(super) y: Vec<f32>,
 }
 
 impl Normed {
@@ -110,6 +111,12 @@ impl Normed {
         let mut normed = Self { inverse_rms: vec![0.0; x.len() / gamma.len()], y: vec![0.0; x.len()], x };
         rms_norm::forward(&normed.x, gamma, epsilon, &mut normed.y, &mut normed.inverse_rms);
         normed
+    }
+
+    /// The output again, where it was let go of.
+    pub(super) fn renew(&mut self, gamma: &[f32], epsilon: f32) {
+        self.y = vec![0.0; self.x.len()];
+        rms_norm::forward(&self.x, gamma, epsilon, &mut self.y, &mut self.inverse_rms);
     }
 
     /// dx += the input gradient for dy.
@@ -121,47 +128,47 @@ impl Normed {
 /// What a layer's forward keeps for its backward.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    input: Normed,
+    pub(super) input: Normed,
     /// Before rotation; y is empty where the family has no such norm.
-    q_norm: Normed,
-    k_norm: Normed,
-    q: Vec<f32>,
-    k: Vec<f32>,
+    pub(super) q_norm: Normed,
+    pub(super) k_norm: Normed,
+    pub(super) q: Vec<f32>,
+    pub(super) k: Vec<f32>,
     v: Vec<f32>,
     out: Vec<f32>,
     lse: Vec<f32>,
-    middle: Normed,
-    gate: Vec<f32>,
-    up: Vec<f32>,
-    activation: Vec<f32>,
-    saved: [Saved; 7],
+    pub(super) middle: Normed,
+    pub(super) gate: Vec<f32>,
+    pub(super) up: Vec<f32>,
+    pub(super) activation: Vec<f32>,
+    pub(super) saved: [Saved; 7],
 }
 
 /// The weights of one layer.
 #[derive(Debug)]
 pub(super) struct Layer {
     index: usize,
-    input_norm: Vec<f32>,
+    pub(super) input_norm: Vec<f32>,
     /// q, k, v, o, gate, up, down: the order of [`Module::ALL`].
     linears: [Linear; 7],
     /// Per-head norms of queries and keys (Qwen3).
-    head_norms: Option<(Vec<f32>, Vec<f32>)>,
-    post_norm: Vec<f32>,
-    epsilon: f32,
+    pub(super) head_norms: Option<(Vec<f32>, Vec<f32>)>,
+    pub(super) post_norm: Vec<f32>,
+    pub(super) epsilon: f32,
 }
 
 impl Layer {
-    pub(super) fn load(checkpoint: &Checkpoint, prefix: &str, index: usize, config: &Config) -> Result<Self> {
+    pub(super) fn load(tensors: &dyn Tensors, prefix: &str, index: usize, config: &Config) -> Result<Self> {
         let path = format!("{prefix}layers.{index}.");
         let (hidden, mlp) = (config.hidden_size, config.intermediate_size);
         let (q, kv) = (config.num_attention_heads * config.head_dim, config.num_key_value_heads * config.head_dim);
         let load = |module: Module, out: usize, inner: usize, bias: bool| {
-            Linear::load(checkpoint, &format!("{path}{}", module.path()), out, inner, bias)
+            Linear::load(tensors, &format!("{path}{}", module.path()), out, inner, bias)
         };
-        let head_norm = |name: &str| checkpoint.vector(&format!("{path}self_attn.{name}.weight"), config.head_dim);
+        let head_norm = |name: &str| tensors.vector(&format!("{path}self_attn.{name}.weight"), config.head_dim);
         Ok(Self {
             index,
-            input_norm: checkpoint.vector(&format!("{path}input_layernorm.weight"), hidden)?,
+            input_norm: tensors.vector(&format!("{path}input_layernorm.weight"), hidden)?,
             linears: [
                 load(Module::QProj, q, hidden, config.qkv_bias)?,
                 load(Module::KProj, kv, hidden, config.qkv_bias)?,
@@ -175,7 +182,7 @@ impl Layer {
                 super::config::Family::Qwen3 => Some((head_norm("q_norm")?, head_norm("k_norm")?)),
                 _ => None,
             },
-            post_norm: checkpoint.vector(&format!("{path}post_attention_layernorm.weight"), hidden)?,
+            post_norm: tensors.vector(&format!("{path}post_attention_layernorm.weight"), hidden)?,
             epsilon: config.rms_norm_eps,
         })
     }
@@ -208,7 +215,7 @@ impl Layer {
     }
 
     /// One linear with whatever stands beside it.
-    fn apply(
+    pub(super) fn apply(
         &self,
         module: Module,
         x: &[f32],

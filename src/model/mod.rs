@@ -5,17 +5,21 @@
 //! it does not implement.
 
 mod batch;
+mod checkpointing;
 mod config;
 mod decoder;
+mod fresh;
 pub mod identity;
 pub mod init;
 mod layer;
 mod locate;
 mod rope;
 mod sites;
+pub mod tensor_file;
 mod weight;
 
 pub use batch::{Batch, LossSum, Noise, Targets};
+pub use checkpointing::Checkpointing;
 pub use config::{Config, Family};
 pub use decoder::{Decoder, KvCache};
 pub use layer::Linear;

@@ -124,6 +124,12 @@ fn adapter_folder(root: &Path, weights: &Path, entry: &BaseModel, chosen: Option
             return Ok((folder, chosen.unwrap_or("final").to_owned()));
         }
     }
+    if model.join(name).join("model.safetensors").is_file() {
+        return Err(Problem::input(format!("{} holds a whole model, not an adapter", model.join(name).display()))
+            .detail("a package holds an adapter for a base model; a whole model is a base model itself")
+            .hint("`expert-cli init NAME --base-model` with that folder starts an expert on it")
+            .into());
+    }
     let problem = Problem::input(format!("there is no trained adapter {}", model.join(name).display()));
     Err(match present.as_slice() {
         [] => problem.hint("`expert-cli train` makes it; --weights names another folder"),

@@ -1,19 +1,17 @@
 //! Checkpoints: what is in one, writing it whole, telling a complete one from a broken one.
 //!
-//! `checkpoint-N/` holds PEFT's adapter files, `optimizer.safetensors` (`exp_avg.<name>`, `exp_avg_sq.<name>`),
+//! `checkpoint-N/` holds PEFT's adapter files (or a whole model's HF folder), `optimizer.safetensors` (see `moments`),
 //! `training_args.json` and `progress.json`, which carries the hash of every other file: a checkpoint whose hashes do
 //! not fit is no checkpoint. It is written aside, synced and renamed; nothing half-written ever has its name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::optim::{Moments, Optimizer, Rule};
+use super::moments;
+use super::optim::{Optimizer, Rule};
 use super::student::Student;
 use crate::error::{Exit, Problem, Result, classify};
 use crate::fsx;
@@ -24,6 +22,8 @@ pub const PROGRESS: &str = "progress.json";
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 /// The settings of the run.
 pub const TRAINING_ARGS: &str = "training_args.json";
+/// What was trained: an adapter, or a whole model.
+const WEIGHTS: [&str; 2] = ["adapter_model.safetensors", "model.safetensors"];
 /// What every folder name begins with.
 const PREFIX: &str = "checkpoint-";
 
@@ -128,7 +128,7 @@ pub fn write(
         let dir = staging.path();
         student.save(dir)?;
         fsx::failpoint("train.adapter_saved");
-        fsx::write_atomic(&dir.join(OPTIMIZER), &moments_to_bytes(student, optimizer)?)?;
+        moments::write(&dir.join(OPTIMIZER), student.params(), optimizer)?;
         write_json(&dir.join(TRAINING_ARGS), training_args)?;
         progress.format = FORMAT;
         progress.files = hashes(dir)?;
@@ -136,14 +136,15 @@ pub fn write(
         fsx::failpoint("train.before_publish");
         staging.publish()
     })();
-    written.map_err(|error| not_saved(&error, &target, student))?;
+    written.map_err(|error| not_saved(&error, &target, student, optimizer.hyper.rule))?;
     Ok(target)
 }
 
 /// Explains a failed save; a full disk with what is needed.
-fn not_saved(error: &anyhow::Error, target: &Path, student: &dyn Student) -> Problem {
+fn not_saved(error: &anyhow::Error, target: &Path, student: &dyn Student, rule: Rule) -> Problem {
     let (exit, hint) = classify(error);
-    let bytes = student.params().iter().map(|param| param.value.len() * 12).sum::<usize>();
+    let params = student.params().iter().map(|param| param.value.len());
+    let bytes = params.map(|len| len * 4 + rule.state_bytes(len)).sum::<usize>();
     let mut problem =
         Problem::new(exit, format!("{} could not be saved", target.display())).detail(format!("{error:#}"));
     if exit == Exit::Resource {
@@ -185,53 +186,10 @@ pub fn inspect(dir: &Path) -> Result<Progress> {
             return Err(Problem::input(format!("{name}/{file} is damaged: its hash does not fit")).into());
         }
     }
-    for file in [OPTIMIZER, "adapter_model.safetensors"] {
-        if !progress.files.contains_key(file) {
-            return Err(Problem::input(format!("{name} has no {file}")).into());
+    for any in [&[OPTIMIZER][..], &WEIGHTS] {
+        if !any.iter().any(|file| progress.files.contains_key(*file)) {
+            return Err(Problem::input(format!("{name} has no {}", any[0])).into());
         }
     }
     Ok(progress)
-}
-
-/// Moments as safetensors. SGD has none: an empty file of that format.
-fn moments_to_bytes(student: &dyn Student, optimizer: &Optimizer) -> Result<Vec<u8>> {
-    let bytes = |values: &[f32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-    let mut buffers = Vec::new();
-    for (param, moments) in student.params().iter().zip(&optimizer.moments) {
-        if !moments.first.is_empty() {
-            buffers.push((format!("exp_avg.{}", param.name), &param.shape, bytes(&moments.first)));
-            buffers.push((format!("exp_avg_sq.{}", param.name), &param.shape, bytes(&moments.second)));
-        }
-    }
-    let views = buffers
-        .iter()
-        .map(|(name, shape, data)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.to_vec(), data)?)))
-        .collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(views, None).context("cannot lay out the optimiser's state")
-}
-
-/// Puts the moments of a checkpoint into the optimiser.
-pub fn read_moments(dir: &Path, student: &dyn Student, optimizer: &mut Optimizer, step: u64) -> Result<()> {
-    let path = dir.join(OPTIMIZER);
-    let bytes = fsx::read(&path)?;
-    let bad = |what: String| Problem::input(format!("{}: {what}", path.display()));
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| bad(error.to_string()))?;
-    let get = |kind: &str, name: &str, length: usize| -> Result<Vec<f32>> {
-        let tensor = tensors.tensor(&format!("{kind}.{name}")).map_err(|error| bad(error.to_string()))?;
-        if tensor.dtype() != Dtype::F32 || tensor.data().len() != length * 4 {
-            return Err(bad(format!("{kind}.{name} has another shape or type")).into());
-        }
-        let (chunks, _) = tensor.data().as_chunks::<4>();
-        Ok(chunks.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect())
-    };
-    optimizer.steps = step;
-    if optimizer.hyper.rule == Rule::Sgd {
-        return Ok(());
-    }
-    for (param, moments) in student.params().iter().zip(&mut optimizer.moments) {
-        let length = param.value.len();
-        *moments =
-            Moments { first: get("exp_avg", &param.name, length)?, second: get("exp_avg_sq", &param.name, length)? };
-    }
-    Ok(())
 }

@@ -7,15 +7,13 @@
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{self, Progress, TRAINING_ARGS};
+use super::student::Student;
 use crate::error::{Problem, Result};
 use crate::fsx;
 
 const LATEST: &str = "LATEST";
 const BEST: &str = "BEST";
 const LOCK: &str = ".lock";
-
-/// PEFT's files: what `final` and `adapter` take from a checkpoint.
-const ADAPTER_FILES: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
 
 /// Where to go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +63,7 @@ impl RunFolder {
         for (_, path) in self.checkpoints()? {
             fsx::remove(&path)?;
         }
-        for name in [LATEST, BEST, "final", "adapter", TRAINING_ARGS, super::metrics::FILE] {
+        for name in [LATEST, BEST, "final", "adapter", TRAINING_ARGS, super::metrics::FILE, super::report::FILE] {
             fsx::remove(&self.path.join(name))?;
         }
         Ok(())
@@ -152,18 +150,17 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Publishes `final` (adapter and settings) and `adapter` (adapter only) from a checkpoint.
-    pub fn publish(&self, from: &Path, training_args: &serde_json::Value) -> Result<PathBuf> {
+    /// Publishes `final` (what was trained, and the settings) and, of an adapter, `adapter` (nothing else) from a
+    /// checkpoint.
+    pub fn publish(&self, student: &dyn Student, from: &Path, training_args: &serde_json::Value) -> Result<PathBuf> {
         checkpoint::inspect(from)?;
         let target = self.path.join("final");
         for (name, with_args) in [("final", true), ("adapter", false)] {
-            let staging = fsx::Staging::new(&self.path.join(name))?;
-            for file in ADAPTER_FILES {
-                let source = from.join(file);
-                if source.exists() {
-                    fsx::write_atomic(&staging.path().join(file), &fsx::read(&source)?)?;
-                }
+            if !with_args && !student.is_adapter() {
+                continue;
             }
+            let staging = fsx::Staging::new(&self.path.join(name))?;
+            student.publish(from, staging.path())?;
             if with_args {
                 checkpoint::write_json(&staging.path().join(TRAINING_ARGS), training_args)?;
             }

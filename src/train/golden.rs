@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use safetensors::SafeTensors;
 
+use super::model_folder::{ModelFolder, SaveDtype};
 use super::optim::{self, Hyper, Optimizer, Rule};
 use super::schedule::{Schedule, Shape};
-use super::student::{AdapterOn, Student};
-use crate::adapter::Adapter;
+use super::student::{AdapterOn, Student, WholeModel};
+use crate::adapter::{Adapter, FullWeights};
 use crate::data::batches::collate;
 use crate::data::examples::Examples;
 use crate::fsx;
@@ -178,4 +179,51 @@ fn golden_five_steps_of_rank_stabilised_lora() {
 #[test]
 fn golden_five_steps_of_dora_with_patterns() {
     five_steps("pattern");
+}
+
+/// One optimiser step on all weights, decay on the matrices only: every parameter of tied and untied models, with biases
+/// and head norms, equals PyTorch's.
+#[test]
+fn golden_one_full_training_step() {
+    let folder = fixtures().join("full");
+    let mut seen = 0;
+    for path in fsx::list_dir(&folder).unwrap_or_default() {
+        seen += 1;
+        let bytes = fsx::read(&path).unwrap();
+        let golden = SafeTensors::deserialize(&bytes).unwrap();
+        let base = fixtures().join(path.file_stem().unwrap());
+        let beside = ModelFolder::read(&base).unwrap();
+        let mut decoder = Decoder::load(&base).unwrap();
+        let mut weights = FullWeights::new(&mut decoder);
+        let mut student = WholeModel::new(&mut decoder, &mut weights, &beside, SaveDtype::Float32);
+        let (mut batch, mut targets) = (Batch::default(), Targets::default());
+        for (ids, labels) in integers(&golden, "input_ids").iter().zip(integers(&golden, "labels")) {
+            let start = batch.len();
+            batch.push(&ids.iter().map(|&id| id as u32).collect::<Vec<_>>());
+            for (i, &label) in labels.iter().enumerate().skip(1).filter(|(_, label)| **label >= 0) {
+                targets.positions.push(start + i - 1);
+                targets.labels.push(label as u32);
+            }
+        }
+        let hyper = Hyper { rule: Rule::AdamW, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 };
+        let mut optimizer = Optimizer::new(hyper, student.params());
+        student.zero_grad();
+        let before = student.loss_backward(&batch, &targets, Noise::default()).unwrap();
+        optim::scale_grads(student.params_mut(), 1.0 / before.targets as f32);
+        let grads: Vec<Vec<f32>> = student.params().iter().map(|param| param.grad.clone()).collect();
+        optimizer.step(student.params_mut(), 1e-3);
+        student.updated().unwrap();
+        for (param, grad) in student.params().iter().zip(&grads) {
+            let expected = floats(&golden, &format!("step.{}", param.name));
+            // The first step of Adam is the gradient's sign: where a gradient is rounding noise, either sign is right.
+            let largest = grad.iter().fold(0f32, |most, g| most.max(g.abs()));
+            for ((found, expected), grad) in param.value.iter().zip(&expected).zip(grad) {
+                let clear = grad.abs() > 1e-4 * largest || *grad == 0.0;
+                assert!(!clear || (found - expected).abs() < PARAMETER, "{} {found} {expected} {grad}", param.name);
+            }
+        }
+        let after = student.loss(&batch, &targets).unwrap();
+        assert!(after.mean() < before.mean() - 0.01, "one step lowers the loss: {} {}", before.mean(), after.mean());
+    }
+    assert!(seen > 0, "no golden files of full training");
 }

@@ -1,49 +1,30 @@
-//! From an expert folder and flags to a run: which base model, which rows, which settings, where to write; what a
-//! resumed run has to have in common with the one it continues.
+//! From an expert folder and flags to a run: which base model, which rows, which settings, where to write.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::checkpoint::{self, Identity, Progress, TRAINING_ARGS};
 use super::folder::{Resume, RunFolder};
+use super::model_folder::ModelFolder;
+use super::moments;
 use super::observer::Observer;
 use super::optim::Optimizer;
-use super::plan::Plan;
+use super::plan::{Plan, Sizes};
+use super::resume::{check_identity, check_settings};
 use super::rows;
 use super::run::{Outcome, Run};
 use super::settings::{Layers, Resolved, Settings, resolve};
-use super::student::{AdapterOn, Student};
-use crate::adapter::Adapter;
-use crate::data::batches::{Batches, collate};
+use super::start::{Start, start};
+use super::student::{AdapterOn, Student, WholeModel};
+use super::trial::{self, Trial};
+use crate::adapter::{Adapter, FullWeights, Param};
+use crate::data::batches::Batches;
 use crate::data::examples::Examples;
-use crate::data::tokenizer::TextTokenizer;
 use crate::error::{Problem, Result};
 use crate::manifest::{BaseModel, Manifest, last_component, weights_dir_name};
-use crate::model::{Decoder, Noise, identity, locate};
-
-/// Settings that a checkpoint fixes: they shape its tensors or say where in the data it stands.
-const FIXED: [&str; 14] = [
-    "adapter_type",
-    "rank",
-    "alpha",
-    "dropout",
-    "target_modules",
-    "use_rslora",
-    "rank_pattern",
-    "alpha_pattern",
-    "optim",
-    "batch_size",
-    "gradient_accumulation_steps",
-    "packing",
-    "group_by_length",
-    "seed",
-];
-
-/// Settings that may change on the way without changing what is learned.
-const FREE: [&str; 5] = ["logging_steps", "save_strategy", "save_steps", "save_total_limit", "gradient_checkpointing"];
+use crate::model::{Decoder, identity, locate};
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -58,10 +39,14 @@ pub struct Request {
     pub base_model: Option<String>,
     /// Which entry of the manifest.
     pub model: Option<String>,
+    /// Ids of a tokenizer to make from the rows.
+    pub new_tokenizer: Option<usize>,
     /// Keys of `training.config` given on the command line.
     pub flags: serde_json::Map<String, Value>,
     /// `EXPERT_HOME`.
     pub home: PathBuf,
+    /// Whether nothing is to be written, caches included.
+    pub read_only: bool,
 }
 
 /// A run whose settings are known and whose base model is found; nothing big is read yet.
@@ -77,6 +62,7 @@ pub struct Job {
     pub base: PathBuf,
     /// `weights/<model>`.
     pub output: PathBuf,
+    cache: PathBuf,
     request: Request,
 }
 
@@ -92,13 +78,39 @@ pub struct Loaded {
     /// Things a person should know before it starts.
     pub notes: Vec<String>,
     decoder: Decoder,
-    adapter: Adapter,
+    trained: Trained,
     examples: Examples,
     validation: Option<Examples>,
     batches: Batches,
     base: PathBuf,
+    /// The identity of weights that came from no file.
+    random: Option<String>,
     cache: PathBuf,
     training_args: Value,
+}
+
+/// What is trained.
+#[derive(Debug)]
+enum Trained {
+    Adapter(Adapter),
+    Whole(FullWeights, ModelFolder),
+}
+
+impl Trained {
+    fn params(&self) -> &[Param] {
+        match self {
+            Self::Adapter(adapter) => adapter.params(),
+            Self::Whole(weights, _) => weights.params(),
+        }
+    }
+
+    /// It and its decoder as the loop knows them.
+    fn student<'a>(&'a mut self, decoder: &'a mut Decoder, settings: &Settings) -> Box<dyn Student + 'a> {
+        match self {
+            Self::Adapter(adapter) => Box::new(AdapterOn { decoder, adapter }),
+            Self::Whole(weights, folder) => Box::new(WholeModel::new(decoder, weights, folder, settings.save_dtype)),
+        }
+    }
 }
 
 impl Job {
@@ -124,14 +136,18 @@ impl Job {
         };
         let root = request.output.clone().unwrap_or_else(|| rows::inside(&manifest, "weights"));
         let output = root.join(weights_dir_name(&entry.name));
-        Ok(Self { manifest, entry, resolved, base, output, request })
+        Ok(Self { manifest, entry, resolved, base, output, cache: request.home.join("cache"), request })
     }
 
     /// Reads the base model and the rows.
     pub fn load(self) -> Result<Loaded> {
         let mut settings = self.resolved.settings.clone();
         let mut notes = Vec::new();
-        let mut decoder = Decoder::load(&self.base)?;
+        let found = {
+            let (new, source) = (self.request.new_tokenizer, self.source(&settings));
+            start(&self.base, &settings, new, &source, &mut notes)?
+        };
+        let Start { mut decoder, tokenizer, folder, random } = found;
         decoder.set_gradient_checkpointing(settings.gradient_checkpointing);
         if settings.max_seq_length > decoder.max_positions() {
             let asked = self.resolved.origins.contains_key("max_seq_length");
@@ -144,14 +160,7 @@ impl Job {
             }));
             settings.max_seq_length = decoder.max_positions();
         }
-        let tokenizer = TextTokenizer::load(&self.base)?;
-        let source = rows::Source {
-            dataset: self.request.dataset.as_deref(),
-            manifest: &self.manifest,
-            settings: &settings,
-            template: self.entry.prompt_template.as_deref(),
-        };
-        let (examples, validation) = source.read(&tokenizer, &mut notes)?;
+        let (examples, validation) = self.source(&settings).read(&tokenizer, &mut notes)?;
         for set in [Some(&examples), validation.as_ref()].into_iter().flatten() {
             if set.highest_id().is_some_and(|id| id as usize >= decoder.vocab_size()) {
                 return Err(Problem::input(format!(
@@ -164,19 +173,23 @@ impl Job {
             }
         }
         let name = self.request.base_model.as_deref().unwrap_or(&self.entry.name);
-        let adapter = Adapter::new(settings.adapter(name), &decoder, settings.seed)?;
+        let trained = match folder {
+            Some(folder) => Trained::Whole(FullWeights::new(&mut decoder), folder),
+            None => Trained::Adapter(Adapter::new(settings.adapter(name), &decoder, settings.seed)?),
+        };
         let batches = Batches::new(&examples.lengths(), settings.batching());
-        let parameters = adapter.params().iter().map(|param| param.value.len()).sum();
-        let mut weight_bytes = 0;
-        for file in crate::model::files(&self.base)? {
-            weight_bytes += std::fs::metadata(&file).map(|meta| meta.len()).unwrap_or(0);
-        }
-        let mut plan =
-            Plan::new(&settings, decoder.config(), &batches, examples.counts.clone(), parameters, weight_bytes);
+        let sizes = Sizes {
+            config: decoder.config().clone(),
+            lengths: examples.lengths(),
+            target_share: examples.counts.targets as f64 / examples.counts.tokens as f64,
+            parameters: trained.params().iter().map(|param| param.value.len()).collect(),
+            weight_bytes: if random.is_some() { 0 } else { weight_bytes(&self.base)? },
+            vocabulary: tokenizer.vocab_size(),
+        };
+        let mut plan = Plan::new(&settings, &batches, examples.counts.clone(), &sizes);
         plan.validation = validation.as_ref().map(|set| set.counts.clone());
         let training_args = self.training_args(&settings, &plan, name);
-        let (base, cache) = (self.base, self.request.home.join("cache"));
-        let output = self.output;
+        let Self { base, cache, output, .. } = self;
         Ok(Loaded {
             settings,
             output,
@@ -184,13 +197,25 @@ impl Job {
             notes,
             base,
             cache,
+            random,
             decoder,
-            adapter,
+            trained,
             examples,
             validation,
             batches,
             training_args,
         })
+    }
+
+    /// Where rows come from.
+    fn source<'a>(&'a self, settings: &'a Settings) -> rows::Source<'a> {
+        rows::Source {
+            dataset: self.request.dataset.as_deref(),
+            manifest: &self.manifest,
+            settings,
+            template: self.entry.prompt_template.as_deref(),
+            cache: (&self.cache, !self.request.read_only),
+        }
     }
 
     /// What is saved beside the weights. Packages carry it, so it names no folder of this machine.
@@ -212,25 +237,17 @@ impl Job {
     }
 }
 
+/// Bytes of the files that hold the weights.
+fn weight_bytes(base: &Path) -> Result<u64> {
+    let files = crate::model::files(base)?;
+    Ok(files.iter().map(|file| file.metadata().map_or(0, |meta| meta.len())).sum())
+}
+
 impl Loaded {
-    /// Seconds per token, over the first batches of the run (the first one warms up and does not count). Nothing is
-    /// learned and nothing written.
-    pub fn seconds_per_token(&mut self) -> Result<f64> {
-        let epoch = self.batches.epoch(0);
-        let mut student = AdapterOn { decoder: &self.decoder, adapter: &mut self.adapter };
-        let (mut seconds, mut tokens) = (0.0, 0);
-        let batches = (0..self.plan.steps_per_epoch).flat_map(|step| epoch.step(step));
-        for (index, indices) in batches.take(4).enumerate() {
-            let (batch, targets) = collate(&self.examples, &indices, 0);
-            student.zero_grad();
-            let start = Instant::now();
-            student.loss_backward(&batch, &targets, Noise::default())?;
-            if index > 0 || self.plan.packed_rows <= self.settings.batch_size {
-                seconds += start.elapsed().as_secs_f64();
-                tokens += batch.len();
-            }
-        }
-        Ok(seconds / tokens as f64)
+    /// Times three steps of the run. Nothing is learned and nothing written.
+    pub fn trial(&mut self) -> Result<Trial> {
+        let mut student = self.trained.student(&mut self.decoder, &self.settings);
+        trial::time(&mut *student, &self.settings, &self.examples, &self.batches)
     }
 
     /// Trains. Takes the run's lock, so one process at a time; `restart` deletes the run that is there.
@@ -246,12 +263,15 @@ impl Loaded {
             folder.clear()?;
         }
         let identity = Identity {
-            base_model: identity::content_hash(&self.base, Some(&self.cache))?,
+            base_model: match &self.random {
+                Some(random) => random.clone(),
+                None => identity::content_hash(&self.base, Some(&self.cache))?,
+            },
             train_data: self.examples.digest(),
             validation_data: self.validation.as_ref().map(Examples::digest),
         };
         self.training_args["identity"] = serde_json::to_value(&identity)?;
-        let mut student = AdapterOn { decoder: &self.decoder, adapter: &mut self.adapter };
+        let mut student = self.trained.student(&mut self.decoder, &self.settings);
         let mut optimizer = Optimizer::new(self.settings.hyper(), student.params());
         let mut progress = Progress {
             total_steps: self.plan.total_steps,
@@ -264,7 +284,7 @@ impl Loaded {
             check_identity(&found.identity, &identity, &path)?;
             check_settings(&path, &self.settings, observer)?;
             student.load(&path)?;
-            checkpoint::read_moments(&path, &student, &mut optimizer, found.step)?;
+            moments::read(&path.join(checkpoint::OPTIMIZER), student.params(), &mut optimizer, found.step)?;
             observer.note(&format!("going on from {} of {} steps", path.display(), self.plan.total_steps));
             progress = Progress { total_steps: self.plan.total_steps, ..found };
             let best = progress.best.map(|best| checkpoint::folder(folder.path(), best.step));
@@ -277,7 +297,7 @@ impl Loaded {
         }
         checkpoint::write_json(&folder.path().join(TRAINING_ARGS), &self.training_args)?;
         Run {
-            student: &mut student,
+            student: &mut *student,
             optimizer,
             examples: &self.examples,
             batches: &self.batches,
@@ -293,53 +313,4 @@ impl Loaded {
         }
         .train()
     }
-}
-
-/// A checkpoint goes on only with the base model and the rows it came from.
-fn check_identity(saved: &Identity, now: &Identity, path: &Path) -> Result<()> {
-    let pairs = [
-        ("base model", Some(&saved.base_model), Some(&now.base_model)),
-        ("training rows", Some(&saved.train_data), Some(&now.train_data)),
-        ("validation rows", saved.validation_data.as_ref(), now.validation_data.as_ref()),
-    ];
-    for (what, before, after) in pairs {
-        if before != after {
-            let shown = |hash: Option<&String>| hash.map_or("none".to_owned(), Clone::clone);
-            return Err(Problem::input(format!("{} was trained with other {what}", path.display()))
-                .detail(format!("then  {}", shown(before)))
-                .detail(format!("now   {}", shown(after)))
-                .hint("give the same --dataset and --base-model, or start anew with --restart or another --output")
-                .into());
-        }
-    }
-    Ok(())
-}
-
-/// Compares the settings with those of the checkpoint: some must be the same, of the others each change is named.
-fn check_settings(path: &Path, settings: &Settings, observer: &mut dyn Observer) -> Result<()> {
-    let text = crate::fsx::read_text(&path.join(TRAINING_ARGS))?;
-    let saved: Value = serde_json::from_str(&text)
-        .map_err(|error| Problem::input(format!("{}/{TRAINING_ARGS}: {error}", path.display())))?;
-    let now = serde_json::to_value(settings)?;
-    let fields = now.as_object().into_iter().flatten();
-    let changed: Vec<(&String, String)> = fields
-        .filter(|(key, value)| saved["settings"].get(key.as_str()) != Some(*value))
-        .filter(|(key, _)| !FREE.contains(&key.as_str()))
-        .map(|(key, value)| (key, format!("{key} {} → {value}", saved["settings"][key.as_str()])))
-        .collect();
-    let fixed: Vec<&String> =
-        changed.iter().filter(|(key, _)| FIXED.contains(&key.as_str())).map(|(_, change)| change).collect();
-    if !fixed.is_empty() {
-        let mut problem = Problem::input(format!("{} cannot go on with other settings", path.display()));
-        for change in fixed {
-            problem = problem.detail(change);
-        }
-        return Err(problem.hint("give the same settings, or start anew with --restart or another --output").into());
-    }
-    if !changed.is_empty() {
-        let changes: Vec<String> = changed.into_iter().map(|(_, change)| change).collect();
-        observer
-            .note(&format!("resumed with other settings, so not the run it would have been: {}", changes.join(", ")));
-    }
-    Ok(())
 }

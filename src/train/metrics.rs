@@ -70,8 +70,22 @@ impl Metrics {
 
 /// Resident memory of this process in MiB, where the system tells (Linux).
 pub fn rss_mib() -> Option<f64> {
+    status_mib("VmRSS:")
+}
+
+/// The most this process has held so far, in MiB, where the system tells (Linux).
+pub fn peak_rss_mib() -> Option<f64> {
+    status_mib("VmHWM:")
+}
+
+/// What of it is no mapped file, in MiB.
+pub fn anonymous_mib() -> Option<f64> {
+    status_mib("RssAnon:")
+}
+
+fn status_mib(field: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some((kib / 1024.0 * 10.0).round() / 10.0)
 }
@@ -98,6 +112,7 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn memory_is_measured() {
-        assert!(rss_mib().unwrap() > 1.0);
+        let (now, most) = (rss_mib().unwrap(), peak_rss_mib().unwrap());
+        assert!(now > 1.0 && most >= now && anonymous_mib().unwrap() > 0.1, "{now} {most}");
     }
 }

@@ -5,14 +5,21 @@ pub mod evaluate;
 pub mod folder;
 pub mod job;
 pub mod metrics;
+pub mod model_folder;
+pub mod moments;
 pub mod observer;
 pub mod optim;
 pub mod plan;
+mod prefetch;
+pub mod report;
+mod resume;
 mod rows;
 pub mod run;
 pub mod schedule;
 pub mod settings;
+mod start;
 pub mod student;
+pub mod trial;
 
 #[cfg(test)]
 mod golden;

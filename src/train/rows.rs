@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use super::settings::{Settings, Strategy};
-use crate::data::examples::{Encode as _, Example, Examples, Rule, TrainOn};
+use crate::data::examples::{Encode as _, Example, Examples, Rule, TokenCache, TrainOn};
+use crate::data::records;
 use crate::data::shapes::Mapping;
 use crate::data::template::Layout;
 use crate::data::tokenizer::TextTokenizer;
@@ -27,6 +30,8 @@ pub(super) struct Source<'a> {
     pub manifest: &'a Manifest,
     pub settings: &'a Settings,
     pub template: Option<&'a str>,
+    /// Where token ids are kept from run to run, and whether this run may write there.
+    pub cache: (&'a Path, bool),
 }
 
 impl Source<'_> {
@@ -38,19 +43,39 @@ impl Source<'_> {
     ) -> Result<(Examples, Option<Examples>)> {
         let train = self.training_file()?;
         let rule = &self.rule(tokenizer)?;
-        let examples = Examples::read(&train, tokenizer, rule)?;
+        let (dir, write) = self.cache;
+        let cache = TokenCache { dir: dir.join("tokens"), tokenizer: tokenizer.digest()?, write };
+        let examples = cache.read(&train, tokenizer, rule)?;
         self.check_layout(&examples, tokenizer, notes);
         if self.settings.evaluation_strategy == Some(Strategy::No) {
             return Ok((examples, None));
         }
         if let Some(path) = self.validation_file(&train)? {
-            return Ok((examples, Some(Examples::read(&path, tokenizer, rule)?)));
+            return Ok((examples, Some(cache.read(&path, tokenizer, rule)?)));
         }
         let asked = self.settings.evaluation_strategy.map(|_| HELD_OUT);
         match self.manifest.training().dataset.validation_split.or(asked).filter(|share| *share > 0.0) {
             Some(share) => Ok(self.hold_out(examples, share, notes)),
             None => Ok((examples, None)),
         }
+    }
+
+    /// The texts of the training rows, for a new tokenizer: the rendered text, or all that a record says.
+    pub(super) fn texts(&self) -> Result<Vec<String>> {
+        let path = self.training_file()?;
+        let field = self.manifest.training().dataset.text_field.clone().unwrap_or_else(|| "text".to_owned());
+        let mut texts = Vec::new();
+        for row in records::open(&path, &path.display().to_string())? {
+            let records::Read::Record(record) = row? else { continue };
+            match record.fields.get(&field).and_then(Value::as_str) {
+                Some(text) => texts.push(text.to_owned()),
+                None => {
+                    let parts: Vec<&str> = record.fields.values().filter_map(Value::as_str).collect();
+                    texts.push(parts.join("\n"));
+                }
+            }
+        }
+        Ok(texts)
     }
 
     /// How rows become examples: the manifest names columns, layout and dialect.

@@ -17,10 +17,12 @@ use super::folder::RunFolder;
 use super::metrics::{Metrics, Record, rss_mib};
 use super::observer::Observer;
 use super::optim::{self, Optimizer};
+use super::prefetch::{Prefetch, Prepared};
+use super::report;
 use super::schedule::Schedule;
 use super::settings::{Metric, Settings, Strategy};
 use super::student::Student;
-use crate::data::batches::{Batches, collate};
+use crate::data::batches::Batches;
 use crate::data::examples::Examples;
 use crate::error::{Problem, Result};
 use crate::fsx;
@@ -92,7 +94,13 @@ struct Learned {
 
 impl Run<'_> {
     /// Trains to the end, to an early stop or until asked to stop.
-    pub fn train(mut self) -> Result<Outcome> {
+    pub fn train(self) -> Result<Outcome> {
+        let (examples, batches) = (self.examples, self.batches);
+        let steps = self.progress.step..self.progress.total_steps;
+        std::thread::scope(|scope| self.walk(&Prefetch::start(scope, examples, batches, steps)))
+    }
+
+    fn walk(mut self, prefetch: &Prefetch) -> Result<Outcome> {
         let metrics = Metrics::open(self.folder.path(), self.progress.step)?;
         let mut clock = Clock::default();
         if self.progress.step == 0 {
@@ -108,7 +116,7 @@ impl Run<'_> {
             if self.stop.load(Ordering::SeqCst) {
                 return self.interrupted();
             }
-            let learned = self.guarded()?;
+            let learned = self.guarded(&prefetch.take(self.progress.step)?)?;
             clock.tokens += learned.tokens;
             let record = Record { loss: Some(learned.loss.mean()), ..self.record(&clock) };
             self.observer.step(&record, self.progress.total_steps);
@@ -117,10 +125,10 @@ impl Run<'_> {
     }
 
     /// [`Run::learn`], where a panic costs no finished step: the run is saved as it stood and the panic becomes an error.
-    fn guarded(&mut self) -> Result<Learned> {
+    fn guarded(&mut self, prepared: &Prepared) -> Result<Learned> {
         let step = self.progress.step;
         let mut updating = false;
-        match catch_unwind(AssertUnwindSafe(|| self.learn(&mut updating))) {
+        match catch_unwind(AssertUnwindSafe(|| self.learn(prepared, &mut updating))) {
             Ok(result) => result,
             Err(_) if updating => Err(self.lost(step, "the optimiser failed in the middle of its update")),
             Err(_) => {
@@ -134,19 +142,15 @@ impl Run<'_> {
     }
 
     /// One optimiser step: the gradient of the mean loss over all targets of all its batches, clipped, applied.
-    fn learn(&mut self, updating: &mut bool) -> Result<Learned> {
+    fn learn(&mut self, prepared: &Prepared, updating: &mut bool) -> Result<Learned> {
         let step = self.progress.step;
         let per_epoch = self.batches.steps_per_epoch() as u64;
-        let batches = self.batches.epoch(step / per_epoch).step((step % per_epoch) as usize);
         let noise = Noise { seed: self.settings.seed, step };
         let mut learned = Learned::default();
-        let mut sequences = 0;
         self.student.zero_grad();
-        for indices in &batches {
-            let (batch, targets) = collate(self.examples, indices, sequences);
-            sequences += indices.len() as u64;
+        for (batch, targets) in &prepared.batches {
             learned.tokens += batch.len();
-            learned.loss.add(self.student.loss_backward(&batch, &targets, noise)?);
+            learned.loss.add(self.student.loss_backward(batch, targets, noise)?);
         }
         let what = match learned.loss {
             LossSum { targets: 0, .. } => Some("there is no target"),
@@ -154,13 +158,13 @@ impl Run<'_> {
             _ => None,
         };
         if let Some(what) = what {
-            return Err(self.lost_on(step, what, &batches));
+            return Err(self.lost_on(step, what, &prepared.indices));
         }
         let params = self.student.params_mut();
         optim::scale_grads(params, 1.0 / learned.loss.targets as f32);
         let norm = optim::grad_norm(params);
         if !norm.is_finite() {
-            return Err(self.lost_on(step, "the gradient is not a number", &batches));
+            return Err(self.lost_on(step, "the gradient is not a number", &prepared.indices));
         }
         let params = self.student.params_mut();
         optim::clip(params, norm, self.settings.max_grad_norm);
@@ -263,8 +267,16 @@ impl Run<'_> {
         let best = if self.keeps_best() { self.progress.best.map(|best| best.step) } else { None };
         self.folder.keep(self.progress.step, best, self.settings.save_total_limit)?;
         self.saved = Some(self.progress.step);
+        self.report();
         self.observer.saved(&path);
         Ok(path)
+    }
+
+    /// Draws the curves so far. A page that cannot be written costs no checkpoint.
+    fn report(&mut self) {
+        if let Err(error) = report::write(self.folder.path()) {
+            self.observer.note(&format!("no {}: {error:#}", report::FILE));
+        }
     }
 
     fn interrupted(&mut self) -> Result<Outcome> {
@@ -281,7 +293,8 @@ impl Run<'_> {
             }
             None => self.save()?,
         };
-        let path = self.folder.publish(&from, self.training_args)?;
+        self.report();
+        let path = self.folder.publish(&*self.student, &from, self.training_args)?;
         let early = self.progress.step < self.progress.total_steps;
         Ok(Outcome::Finished { path, step: best.unwrap_or(self.progress.step), early })
     }

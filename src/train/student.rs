@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use crate::adapter::{Adapter, Param};
+use super::model_folder::{ModelFolder, SaveDtype};
+use crate::adapter::{Adapter, FullWeights, Param};
 use crate::error::Result;
+use crate::fsx;
 use crate::model::{Batch, Decoder, LossSum, Noise, Targets};
 
 /// Something that can be trained.
@@ -25,7 +27,26 @@ pub trait Student {
     fn save(&self, dir: &Path) -> Result<()>;
     /// Reads what [`Student::save`] wrote.
     fn load(&mut self, dir: &Path) -> Result<()>;
+    /// Copies into `to` what a checkpoint `from` holds for others to use: by default PEFT's files.
+    fn publish(&self, from: &Path, to: &Path) -> Result<()> {
+        for file in ADAPTER_FILES {
+            let source = from.join(file);
+            if source.exists() {
+                fsx::write_atomic(&to.join(file), &fsx::read(&source)?)?;
+            }
+        }
+        Ok(())
+    }
+    /// Changes the dropout of an adapter, for measurements.
+    fn set_dropout(&mut self, _p: f64) {}
+    /// Whether it is an adapter: then there is a folder `adapter` with nothing but that beside `final`.
+    fn is_adapter(&self) -> bool {
+        true
+    }
 }
+
+/// PEFT's files.
+const ADAPTER_FILES: [&str; 2] = ["adapter_model.safetensors", "adapter_config.json"];
 
 /// An adapter on a frozen decoder.
 #[derive(Debug)]
@@ -69,4 +90,84 @@ impl Student for AdapterOn<'_> {
         *self.adapter = Adapter::load(dir, self.decoder)?;
         Ok(())
     }
+
+    fn set_dropout(&mut self, p: f64) {
+        self.adapter.set_dropout(p);
+    }
 }
+
+/// A decoder all of whose weights are trained.
+#[derive(Debug)]
+pub struct WholeModel<'a> {
+    decoder: &'a mut Decoder,
+    weights: &'a mut FullWeights,
+    folder: &'a ModelFolder,
+    dtype: SaveDtype,
+}
+
+impl<'a> WholeModel<'a> {
+    /// `weights` are those of `decoder`; the published model is stored in `dtype`, checkpoints are f32. From here on the
+    /// decoder computes with the f32 masters, whatever it was loaded from: a resumed run has nothing else.
+    pub fn new(
+        decoder: &'a mut Decoder,
+        weights: &'a mut FullWeights,
+        folder: &'a ModelFolder,
+        dtype: SaveDtype,
+    ) -> Self {
+        weights.sync(decoder);
+        Self { decoder, weights, folder, dtype }
+    }
+}
+
+impl Student for WholeModel<'_> {
+    fn params(&self) -> &[Param] {
+        self.weights.params()
+    }
+
+    fn params_mut(&mut self) -> &mut [Param] {
+        self.weights.params_mut()
+    }
+
+    fn updated(&mut self) -> Result<()> {
+        self.weights.sync(self.decoder);
+        Ok(())
+    }
+
+    fn zero_grad(&mut self) {
+        self.weights.zero_grad();
+    }
+
+    fn loss_backward(&mut self, batch: &Batch, targets: &Targets, noise: Noise) -> Result<LossSum> {
+        self.decoder.loss_backward(batch, targets, self.weights, noise)
+    }
+
+    fn loss(&self, batch: &Batch, targets: &Targets) -> Result<LossSum> {
+        self.decoder.loss(batch, targets, self.weights)
+    }
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        self.weights.save(dir)?;
+        self.folder.write(dir, SaveDtype::Float32)
+    }
+
+    fn load(&mut self, dir: &Path) -> Result<()> {
+        self.weights.load(dir)?;
+        self.weights.sync(self.decoder);
+        Ok(())
+    }
+
+    fn publish(&self, from: &Path, to: &Path) -> Result<()> {
+        match self.dtype {
+            SaveDtype::Float32 => fsx::copy(&from.join(WEIGHTS), &to.join(WEIGHTS))?,
+            SaveDtype::Bfloat16 => FullWeights::round_to_bf16(from, to)?,
+        }
+        self.folder.write(to, self.dtype)
+    }
+
+    fn is_adapter(&self) -> bool {
+        false
+    }
+}
+
+/// The file of a whole model's weights.
+const WEIGHTS: &str = "model.safetensors";

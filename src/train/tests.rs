@@ -56,7 +56,7 @@ fn go(
         let (path, found) = folder.find(&resume, &mut |text| notes.push(text.to_owned())).unwrap();
         notes.iter().for_each(|text| observer.note(text));
         toy.load(&path).unwrap();
-        checkpoint::read_moments(&path, &toy, &mut optimizer, found.step).unwrap();
+        super::moments::read(&path.join(checkpoint::OPTIMIZER), toy.params(), &mut optimizer, found.step).unwrap();
         progress = found;
     }
     let outcome = Run {

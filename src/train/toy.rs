@@ -38,7 +38,13 @@ impl Toy {
     pub fn new() -> Self {
         let param = |name: &str, shape: &[usize]| {
             let length = shape.iter().product();
-            Param { name: name.into(), shape: shape.to_vec(), value: vec![0.0; length], grad: vec![0.0; length] }
+            Param {
+                name: name.into(),
+                shape: shape.to_vec(),
+                value: vec![0.0; length],
+                grad: vec![0.0; length],
+                decays: true,
+            }
         };
         Self { params: vec![param("shared", &[VOCAB]), param("table", &[VOCAB, VOCAB])], fault: None }
     }

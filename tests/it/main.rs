@@ -12,6 +12,7 @@ mod chat;
 mod command_line;
 mod conversion_spider;
 mod convert;
+mod full;
 mod golden;
 mod grammar;
 mod hostile;

@@ -389,7 +389,7 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     assert!(plan["estimated_seconds"].as_f64().unwrap() > 0.0);
     assert!(plan["memory"]["total"].as_f64().unwrap() > 0.0);
     let output = expert.train(&["--dry-run"]);
-    assert!(text(&output).contains("memory in all") && text(&output).contains("batch_size 1"), "{}", text(&output));
+    assert!(text(&output).contains("memory in all") && text(&output).contains("batch_size=1"), "{}", text(&output));
     assert_eq!(listing(expert.dir.path()), before);
 }
 

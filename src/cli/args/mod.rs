@@ -13,6 +13,7 @@ pub mod list;
 pub mod package;
 pub mod preprocess;
 pub mod quickstart;
+pub mod report;
 pub mod show;
 pub mod train;
 pub mod uninstall;
@@ -55,6 +56,8 @@ pub enum Command {
     Preprocess(preprocess::Args),
     /// Train an adapter as the manifest says
     Train(Box<train::Args>),
+    /// Draw the curves of one run or several as a page that opens offline
+    Report(report::Args),
     /// Pack a trained expert into one .expert file
     Package(package::Args),
     /// Install a .expert file or an expert folder

@@ -38,9 +38,15 @@ pub struct Args {
     /// Seed of initialisation, order and dropout
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Make a tokenizer of at most SIZE ids from the rows, for a whole model that starts from a config.json alone
+    #[arg(long, value_name = "SIZE")]
+    pub new_tokenizer: Option<usize>,
     /// Set a key of the manifest's training.config (repeatable)
     #[arg(long, value_name = "training.config.KEY=VALUE")]
     pub set: Vec<String>,
+    /// Start although the memory that is free is less than the run is expected to need
+    #[arg(long)]
+    pub ignore_memory: bool,
     /// Show steps, tokens, memory and time, write nothing
     #[arg(long, conflicts_with_all = ["resume", "restart"])]
     pub dry_run: bool,

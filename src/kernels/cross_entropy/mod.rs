@@ -11,7 +11,7 @@ use super::simd::{LANES, exp, multiversion, total};
 
 /// Bytes of logits held at once: 110 rows of a vocabulary of 152 thousand. The head is read from memory and packed twice
 /// a chunk, which the products with its rows have to pay for.
-const LOGIT_BYTES: usize = 64 << 20;
+pub const LOGIT_BYTES: usize = 64 << 20;
 
 /// Numbers of a row whose exponentials are summed in f32.
 const CHUNK: usize = 1024;

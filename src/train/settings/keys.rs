@@ -31,6 +31,7 @@ pub const HONOURED: &[&str] = &[
     "adam_beta1",
     "adam_beta2",
     "adam_epsilon",
+    "save_dtype",
     "max_grad_norm",
     "max_seq_length",
     "packing",
@@ -51,8 +52,16 @@ pub const HONOURED: &[&str] = &[
     "early_stopping_threshold",
 ];
 
+/// Keys that shape an adapter: without one they say nothing.
+pub const OF_ADAPTERS: &[&str] =
+    &["rank", "alpha", "dropout", "target_modules", "use_rslora", "rank_pattern", "alpha_pattern"];
+
 /// Other spellings of honoured keys.
-pub const ALIASES: &[(&str, &str)] = &[("num_epochs", "epochs"), ("eval_strategy", "evaluation_strategy")];
+pub const ALIASES: &[(&str, &str)] = &[
+    ("num_epochs", "epochs"),
+    ("eval_strategy", "evaluation_strategy"),
+    ("activation_checkpointing", "gradient_checkpointing"),
+];
 
 const PRECISION: &str = "base weights stay in the type they are stored in, arithmetic and adapter are f32";
 const ATTENTION: &str = "there is one attention here, exact and without padding";
@@ -71,7 +80,6 @@ const MEANINGLESS: &[(&str, &str)] = &[
     ("flash_attention_2", ATTENTION),
     ("memory_efficient_attention", ATTENTION),
     ("gradient_checkpointing_kwargs", RECOMPUTE),
-    ("activation_checkpointing", RECOMPUTE),
     ("torch_compile", COMPILED),
     ("torch_compile_backend", COMPILED),
     ("torch_compile_mode", COMPILED),
@@ -82,7 +90,7 @@ const MEANINGLESS: &[(&str, &str)] = &[
     ("dataloader_pin_memory", LOADER),
     ("dataloader_prefetch_factor", LOADER),
     ("dataloader_persistent_workers", LOADER),
-    ("pretokenized_cache", "rows are tokenised at every start, which takes seconds"),
+    ("pretokenized_cache", "token ids are cached by content under EXPERT_HOME, whatever the manifest says"),
     ("feedforward_modules", "only IA³ has them"),
 ];
 

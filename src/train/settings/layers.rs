@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::keys;
 use super::{AdapterType, MODULES, Metric, ScheduleArgs, Settings};
 use crate::error::{Problem, Result};
+use crate::model::Checkpointing;
 use crate::train::optim::Rule;
 use crate::train::schedule::Shape;
 
@@ -137,11 +138,12 @@ pub fn resolve(layers: &Layers) -> Result<Resolved> {
         adam_beta2: r.number("adam_beta2", d.adam_beta2, |x| (0.0..1.0).contains(&x), "from 0 to below 1")?,
         adam_epsilon: r.number("adam_epsilon", d.adam_epsilon, |x| x > 0.0, "above 0")?,
         max_grad_norm: r.number("max_grad_norm", d.max_grad_norm, |x| x >= 0.0, "0 (no clipping) or more")?,
+        save_dtype: r.one_of("save_dtype", &["float32", "bfloat16"], d.save_dtype)?,
         max_seq_length: r.within("max_seq_length", d.max_seq_length, 2, 1 << 24)?,
         packing: r.or("packing", d.packing)?,
         group_by_length: r.or("group_by_length", d.group_by_length)?,
         train_on: r.one_of("train_on", &["answer", "all"], d.train_on)?,
-        gradient_checkpointing: r.gradient_checkpointing()?,
+        gradient_checkpointing: r.gradient_checkpointing()?.unwrap_or(d.gradient_checkpointing),
         seed: r.or("seed", d.seed)?,
         logging_steps: r.within("logging_steps", d.logging_steps as usize, 1, usize::MAX)? as u64,
         save_strategy: r.one_of("save_strategy", STRATEGIES, d.save_strategy)?,
@@ -160,6 +162,16 @@ pub fn resolve(layers: &Layers) -> Result<Resolved> {
         r.note(key, "lr_scheduler constant does not warm up, constant_with_warmup does");
     } else if settings.warmup_ratio.is_some() && settings.warmup_steps > 0 {
         r.note("warmup_steps", "warmup_ratio is given and wins");
+    }
+    let full = settings.adapter_type == AdapterType::Full;
+    for key in keys::OF_ADAPTERS.iter().filter(|_| full) {
+        if !r.origins.contains_key(*key) {
+            continue;
+        }
+        r.note(key, "adapter_type full trains every weight, there is no adapter");
+    }
+    if !full && r.origins.contains_key("save_dtype") {
+        r.note("save_dtype", "adapters are always stored in float32");
     }
     Ok(Resolved { settings, origins: reader.origins, unused: reader.unused })
 }
@@ -188,8 +200,10 @@ impl Reader {
                     reader.note(key, &reason);
                 }
                 let real = keys::ALIASES.iter().find(|(alias, _)| alias == key).map(|(_, name)| *name);
-                if real.is_some_and(|name| layer.contains_key(name)) {
-                    reader.note(key, "the same key under its other name is given and wins");
+                if let Some(other) = real.and_then(|name| layer.get(name)) {
+                    if whole(other) != *value {
+                        reader.note(key, "the same key under its other name is given and wins");
+                    }
                     continue;
                 }
                 let key = real.unwrap_or(key);
@@ -269,12 +283,11 @@ impl Reader {
 
     fn adapter_type(&self) -> Result<Option<AdapterType>> {
         let reason = match self.take::<String>("adapter_type")?.as_deref() {
-            None | Some("lora" | "dora") => return self.take("adapter_type"),
-            Some("ia3") => "IA³ is not built; dora and lora are",
-            Some("lokr") => "LoKr is not built; dora and lora are",
-            Some("adalora") => "AdaLoRA is not built; dora and lora are",
-            Some("full") => "training all weights is not built; dora and lora are",
-            Some(_) => "has to be dora or lora",
+            None | Some("lora" | "dora" | "full") => return self.take("adapter_type"),
+            Some("ia3") => "IA³ is not built; dora, lora and full are",
+            Some("lokr") => "LoKr is not built; dora, lora and full are",
+            Some("adalora") => "AdaLoRA is not built; dora, lora and full are",
+            Some(_) => "has to be dora, lora or full",
         };
         let value = self.or("adapter_type", String::new())?;
         Err(self.refuse("adapter_type", &value, reason).into())
@@ -312,21 +325,34 @@ impl Reader {
         Ok(args)
     }
 
-    /// A bool, or upstream's "selective", which upstream treats as true.
-    fn gradient_checkpointing(&self) -> Result<bool> {
+    /// A bool, or `off`, `selective`, `on` (and `full`, which means `on`).
+    fn gradient_checkpointing(&self) -> Result<Option<Checkpointing>> {
         let key = "gradient_checkpointing";
-        if self.merged.get(key).and_then(Value::as_str) == Some("selective") { Ok(true) } else { self.or(key, false) }
+        let known = "has to be true, false, \"off\", \"selective\" or \"on\"";
+        Ok(Some(match self.merged.get(key) {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Bool(on)) => {
+                if *on {
+                    Checkpointing::On
+                } else {
+                    Checkpointing::Off
+                }
+            }
+            Some(value) => match value.as_str() {
+                Some("off") => Checkpointing::Off,
+                Some("selective") => Checkpointing::Selective,
+                Some("on" | "full") => Checkpointing::On,
+                _ => return Err(self.refuse(key, &value.to_string(), known).into()),
+            },
+        }))
     }
 
-    fn optim(&mut self) -> Result<Option<Rule>> {
+    fn optim(&self) -> Result<Option<Rule>> {
         Ok(Some(match self.take::<String>("optim")?.as_deref() {
             None => return Ok(None),
             Some("adamw_torch" | "adamw_torch_fused") => Rule::AdamW,
             Some("sgd") => Rule::Sgd,
-            Some(name @ ("adamw_bnb_8bit" | "adamw_8bit" | "paged_adamw_8bit")) => {
-                self.note("optim", &format!("{name} is AdamW with moments in 8 bit; here they are f32"));
-                Rule::AdamW
-            }
+            Some("adamw_bnb_8bit" | "adamw_8bit" | "paged_adamw_8bit") => Rule::AdamW8Bit,
             Some(other) => {
                 let known = "has to be adamw_torch, adamw_torch_fused, adamw_bnb_8bit or sgd";
                 return Err(self.refuse("optim", other, known).into());
@@ -364,126 +390,4 @@ fn whole(value: &Value) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn map(value: Value) -> Map<String, Value> {
-        value.as_object().unwrap().clone()
-    }
-
-    fn from_manifest(config: Value) -> Result<Resolved> {
-        resolve(&Layers { manifest: map(config), ..Layers::default() })
-    }
-
-    #[test]
-    fn flags_win_over_overrides_over_the_manifest() {
-        let layers = Layers {
-            manifest: map(json!({"rank": 8, "alpha": 16, "learning_rate": 1e-4, "num_epochs": 2})),
-            overrides: map(json!({"alpha": 32, "learning_rate": 2e-4})),
-            flags: map(json!({"learning_rate": 3e-4})),
-        };
-        let found = resolve(&layers).unwrap();
-        let s = &found.settings;
-        assert_eq!((s.rank, s.alpha, s.learning_rate, s.epochs), (8, 32.0, 3e-4, 2.0));
-        assert_eq!(
-            found.differing(),
-            [
-                ("rank".into(), "8".into(), Origin::Manifest),
-                ("alpha".into(), "32.0".into(), Origin::Override),
-                ("epochs".into(), "2.0".into(), Origin::Manifest),
-                ("learning_rate".into(), "0.0003".into(), Origin::Flag),
-            ]
-        );
-        assert!(found.unused.is_empty());
-    }
-
-    #[test]
-    fn what_has_no_meaning_is_named_once_with_its_reason() {
-        let found = from_manifest(json!({
-            "_comment": "x", "use_unsloth": true, "torch_compile": false, "dataloader_num_workers": 8, "lr_warmup": 1,
-            "optim": "adamw_bnb_8bit", "lr_scheduler": "cosine", "lr_scheduler_kwargs": {"num_cycles": 1, "power": 2},
-            "warmup_steps": 5, "warmup_ratio": 0.1,
-        }))
-        .unwrap();
-        let keys: Vec<&str> = found.unused.iter().map(|(key, _)| key.as_str()).collect();
-        let expected = [
-            "use_unsloth",
-            "dataloader_num_workers",
-            "lr_warmup",
-            "optim",
-            "lr_scheduler_kwargs.power",
-            "warmup_steps",
-        ];
-        let mut sorted = keys.clone();
-        sorted.sort_unstable();
-        let mut wanted = expected.to_vec();
-        wanted.sort_unstable();
-        assert_eq!(sorted, wanted);
-    }
-
-    #[test]
-    fn refusals_name_the_key_and_its_origin() {
-        for (config, words) in [
-            (json!({"adapter_type": "ia3"}), "training.config.adapter_type = ia3 (manifest): IA³ is not built"),
-            (json!({"adapter_type": "full"}), "training all weights is not built"),
-            (json!({"method": "dpo"}), "training.config.method = dpo"),
-            (json!({"rank": 0}), "has to be from 1 to 1024"),
-            (json!({"rank": "many"}), "training.config.rank = \"many\""),
-            (json!({"learning_rate": -1}), "has to be above 0"),
-            (json!({"dropout": 1}), "has to be from 0 to below 1"),
-            (json!({"target_modules": ["q_proj", "qproj"]}), "no such linear"),
-            (json!({"target_modules": []}), "nothing would be trained"),
-            (json!({"lr_scheduler": "cosin"}), "has to be one of linear, cosine"),
-            (json!({"optim": "lion"}), "has to be adamw_torch"),
-            (json!({"metric_for_best_model": "bleu"}), "has to be eval_loss"),
-            (json!({"save_strategy": "best"}), "has to be one of no, steps, epoch"),
-            (json!({"train_on": "question"}), "has to be one of answer, all"),
-        ] {
-            let error = from_manifest(config.clone()).unwrap_err().to_string();
-            assert!(error.contains(words), "{config}: {error}");
-        }
-    }
-
-    #[test]
-    fn whole_floats_limits_and_modules() {
-        let found =
-            from_manifest(json!({"rank": 4.0, "save_total_limit": null, "target_modules": "all-linear"})).unwrap();
-        assert_eq!((found.settings.rank, found.settings.save_total_limit), (4, None));
-        assert_eq!(found.settings.target_modules.len(), 7);
-        let found = from_manifest(json!({"target_modules": ["down_proj", "q_proj", "q_proj"]})).unwrap();
-        assert_eq!(found.settings.target_modules, ["q_proj", "down_proj"]);
-        assert_eq!(found.settings.save_total_limit, Some(3));
-    }
-
-    #[test]
-    fn epochs_on_the_command_line_win_over_steps_in_the_manifest() {
-        let layers =
-            Layers { manifest: map(json!({"max_steps": 10})), flags: map(json!({"epochs": 2})), ..Layers::default() };
-        let found = resolve(&layers).unwrap();
-        assert_eq!((found.settings.max_steps, found.settings.epochs), (None, 2.0));
-        assert_eq!(found.settings.total_steps(7), 14);
-        assert_eq!(Settings { epochs: 1.5, ..found.settings }.total_steps(7), 11);
-    }
-
-    #[test]
-    fn the_ratio_of_warm_up_wins() {
-        let found = from_manifest(json!({"warmup_steps": 5, "warmup_ratio": 0.03})).unwrap();
-        assert_eq!(found.settings.schedule(101).warmup_steps, 4);
-    }
-
-    #[test]
-    fn assignments() {
-        assert_eq!(parse_assignment("training.config.rank=8").unwrap(), ("rank".into(), json!(8)));
-        assert_eq!(parse_assignment("training.config.optim=sgd").unwrap(), ("optim".into(), json!("sgd")));
-        for (text, words) in [
-            ("rank=8", "not of the form"),
-            ("training.config.rank", "not of the form"),
-            ("training.config.rnk=8", "did you mean `rank`"),
-            ("training.config.use_unsloth=true", "the trainer is built in"),
-        ] {
-            let error = parse_assignment(text).unwrap_err().to_string();
-            assert!(error.contains(words), "{error}");
-        }
-    }
-}
+mod tests;

@@ -11,11 +11,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::model_folder::SaveDtype;
 use super::optim::{Hyper, Rule};
 use super::schedule::{Schedule, Shape};
 use crate::adapter::AdapterConfig;
 use crate::data::batches::Batching;
 use crate::data::examples::TrainOn;
+use crate::model::Checkpointing;
 
 /// The linears that an adapter can stand beside.
 pub const MODULES: [&str; 7] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
@@ -28,6 +30,8 @@ pub enum AdapterType {
     Lora,
     /// Low-rank update with a trained magnitude per output row.
     Dora,
+    /// No adapter: every weight is trained.
+    Full,
 }
 
 /// When something is done.
@@ -96,11 +100,12 @@ pub struct Settings {
     pub adam_beta2: f64,
     pub adam_epsilon: f64,
     pub max_grad_norm: f64,
+    pub save_dtype: SaveDtype,
     pub max_seq_length: usize,
     pub packing: bool,
     pub group_by_length: bool,
     pub train_on: TrainOn,
-    pub gradient_checkpointing: bool,
+    pub gradient_checkpointing: Checkpointing,
     pub seed: u64,
     pub logging_steps: u64,
     pub save_strategy: Strategy,
@@ -143,11 +148,12 @@ impl Default for Settings {
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,
             max_grad_norm: 1.0,
+            save_dtype: SaveDtype::Float32,
             max_seq_length: 2048,
             packing: false,
             group_by_length: false,
             train_on: TrainOn::Answer,
-            gradient_checkpointing: false,
+            gradient_checkpointing: Checkpointing::Off,
             seed: 42,
             logging_steps: 10,
             save_strategy: Strategy::Epoch,

@@ -1,0 +1,90 @@
+//! What a run starts from: stored weights or random ones, a tokenizer that is there or one made from the rows.
+
+use std::path::Path;
+
+use super::model_folder::ModelFolder;
+use super::rows::Source;
+use super::settings::{AdapterType, Settings};
+use crate::data::tokenizer::{TextTokenizer, train_new};
+use crate::error::{Problem, Result};
+use crate::fsx;
+use crate::model::Decoder;
+
+/// Fewest ids of a new tokenizer: every byte, the markers, and something to learn.
+const SMALLEST_TOKENIZER: usize = 300;
+/// Endings of files that hold weights: where one of them lies, nothing is made of random numbers.
+const WEIGHT_FILES: [&str; 7] = ["safetensors", "bin", "pt", "pth", "gguf", "h5", "msgpack"];
+
+/// A decoder before its first step.
+#[derive(Debug)]
+pub(super) struct Start {
+    pub decoder: Decoder,
+    pub tokenizer: TextTokenizer,
+    /// Where all weights are trained: the files beside them.
+    pub folder: Option<ModelFolder>,
+    /// The identity of weights that have no file: they are random.
+    pub random: Option<String>,
+}
+
+/// Reads or makes what the run starts from; `source` gives the texts for a new tokenizer.
+pub(super) fn start(
+    base: &Path,
+    settings: &Settings,
+    new_tokenizer: Option<usize>,
+    source: &Source<'_>,
+    notes: &mut Vec<String>,
+) -> Result<Start> {
+    let full = settings.adapter_type == AdapterType::Full;
+    let stored = has_weights(base)?;
+    if let Some(size) = new_tokenizer {
+        check_new_tokenizer(base, full, stored, size)?;
+    }
+    if !full {
+        let (decoder, tokenizer) = (Decoder::load(base)?, TextTokenizer::load(base)?);
+        return Ok(Start { decoder, tokenizer, folder: None, random: None });
+    }
+    let mut folder = ModelFolder::read(base)?;
+    if let Some(size) = new_tokenizer {
+        let texts = source.texts()?;
+        let new = train_new(texts.iter().map(String::as_str), size)?;
+        notes.push(format!("a new tokenizer of {} ids, made from {} rows", new.size, texts.len()));
+        folder = folder.with_tokenizer(new);
+    }
+    let tokenizer = folder.tokenizer()?;
+    if stored {
+        return Ok(Start { decoder: Decoder::load(base)?, tokenizer, folder: Some(folder), random: None });
+    }
+    notes.push(format!(
+        "{} holds no weights: training starts from random numbers (seed {}), not from a model that knows anything",
+        base.display(),
+        settings.seed
+    ));
+    let decoder = Decoder::fresh(folder.config()?, settings.seed, folder.initializer_range())?;
+    Ok(Start { decoder, tokenizer, random: Some(folder.random_identity(settings.seed)), folder: Some(folder) })
+}
+
+/// Whether the folder holds weights in any form, also in one that will be refused.
+fn has_weights(base: &Path) -> Result<bool> {
+    let is_weights = |path: &std::path::PathBuf| {
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        WEIGHT_FILES.contains(&ending) || path.ends_with("model.safetensors.index.json")
+    };
+    Ok(fsx::list_dir(base)?.iter().any(is_weights))
+}
+
+fn check_new_tokenizer(base: &Path, full: bool, stored: bool, size: usize) -> Result<()> {
+    if !full {
+        return Err(Problem::usage("--new-tokenizer: an adapter needs the tokenizer of its base model")
+            .hint("`--set training.config.adapter_type=full` trains a whole model")
+            .into());
+    }
+    if stored {
+        return Err(Problem::usage(format!("--new-tokenizer: the weights in {} know their own ids", base.display()))
+            .hint("for a model from scratch give a folder that holds nothing but config.json")
+            .into());
+    }
+    if size < SMALLEST_TOKENIZER {
+        return Err(Problem::usage(format!("--new-tokenizer {size}: has to be {SMALLEST_TOKENIZER} or more")).into());
+    }
+    Ok(())
+}
