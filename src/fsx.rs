@@ -179,14 +179,6 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     file.commit()
 }
 
-/// Copies a file of any size; the copy takes its name when it is whole.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    let mut source = open(from)?;
-    let mut target = AtomicFile::create(to)?;
-    std::io::copy(&mut source, &mut target).with_context(|| format!("cannot write {}", to.display()))?;
-    target.commit()
-}
-
 /// Appends lines to a log-like file and flushes them; a torn last line is the reader's to drop.
 pub fn append(path: &Path, bytes: &[u8]) -> Result<()> {
     let error = || format!("cannot append to {}", path.display());

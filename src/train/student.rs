@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
+
 use super::model_folder::{ModelFolder, SaveDtype};
 use crate::adapter::{Adapter, FullWeights, Param};
 use crate::error::Result;
@@ -158,7 +160,7 @@ impl Student for WholeModel<'_> {
 
     fn publish(&self, from: &Path, to: &Path) -> Result<()> {
         match self.dtype {
-            SaveDtype::Float32 => fsx::copy(&from.join(WEIGHTS), &to.join(WEIGHTS))?,
+            SaveDtype::Float32 => copy(&from.join(WEIGHTS), &to.join(WEIGHTS))?,
             SaveDtype::Bfloat16 => FullWeights::round_to_bf16(from, to)?,
         }
         self.folder.write(to, self.dtype)
@@ -171,3 +173,11 @@ impl Student for WholeModel<'_> {
 
 /// The file of a whole model's weights.
 const WEIGHTS: &str = "model.safetensors";
+
+/// Copies a file that may be larger than the memory.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let mut source = fsx::open(from)?;
+    let mut target = fsx::AtomicFile::create(to)?;
+    std::io::copy(&mut source, &mut target).with_context(|| format!("cannot write {}", to.display()))?;
+    target.commit()
+}

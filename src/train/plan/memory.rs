@@ -13,7 +13,8 @@ use crate::train::settings::{AdapterType, Settings};
 
 /// The program itself, threads, operand tiles of the products, in MiB; see the measurements in `docs/LOG.md`.
 const PROGRAM_MIB: f64 = 24.0;
-/// Bytes that the tokenizer holds for every id of its vocabulary; measured on the 152 thousand of Qwen3.
+/// Bytes that the tokenizer holds for every id of its vocabulary: two maps of words and one of merges. An estimate, not
+/// measured apart.
 const TOKENIZER_BYTES: f64 = 600.0;
 
 /// What the memory depends on besides the settings.

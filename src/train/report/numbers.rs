@@ -18,7 +18,9 @@ pub(super) fn short(x: f64) -> String {
         return if x < 0.0 { format!("−{text}") } else { text };
     }
     if size < 1e-3 {
-        return format!("{x:.3e}").replace(".000e", "e").replace("00e", "e").replace('-', "−");
+        let text = format!("{x:.3e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.')).replace('-', "−");
     }
     let decimals = (3 - size.log10().floor() as i32).clamp(0, 6) as usize;
     let text = format!("{x:.decimals$}");
