@@ -16,6 +16,25 @@ use crate::sql::{Dialect, Schema};
 /// Rows that are in memory at once: enough to keep the cores busy, few enough to stay small. Price: about 4 MB.
 const CHUNK: usize = 4096;
 
+impl std::convert::From<Fidelity> for convert::Fidelity {
+    fn from(named: Fidelity) -> Self {
+        match named {
+            Fidelity::Exact => Self::Exact,
+            Fidelity::Idiomatic => Self::Idiomatic,
+        }
+    }
+}
+
+impl std::convert::From<OnUnsupported> for Unsupported {
+    fn from(named: OnUnsupported) -> Self {
+        match named {
+            OnUnsupported::Keep => Self::Keep,
+            OnUnsupported::Drop => Self::Drop,
+            OnUnsupported::Error => Self::Error,
+        }
+    }
+}
+
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let mut converter = Converter::new(
         match args.from {
@@ -31,15 +50,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
             To::Oracle => Target::Oracle,
         },
     );
-    converter.fidelity = match args.fidelity {
-        Fidelity::Exact => convert::Fidelity::Exact,
-        Fidelity::Idiomatic => convert::Fidelity::Idiomatic,
-    };
-    converter.unsupported = match args.on_unsupported {
-        OnUnsupported::Keep => Unsupported::Keep,
-        OnUnsupported::Drop => Unsupported::Drop,
-        OnUnsupported::Error => Unsupported::Error,
-    };
+    converter.fidelity = args.fidelity.into();
+    converter.unsupported = args.on_unsupported.into();
     if let Some(path) = &args.context {
         let dialect = converter.from.map_or(Dialect::Generic, Source::dialect);
         converter.context = Some(Arc::new(Schema::parse(&fsx::read_text(path)?, dialect)?));

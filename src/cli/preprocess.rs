@@ -9,43 +9,84 @@ use serde_json::{Value, json};
 use super::args::preprocess::Args;
 use super::home::expert_home;
 use super::ui::{Table, Ui};
+use crate::data::config;
 use crate::data::hub;
-use crate::data::pipeline::{self, Dedupe, Options, Outcome, Reason};
+use crate::data::pipeline::{self, Dedupe, Job, Mix, Options, Outcome, Portion, Reason};
 use crate::data::shapes::Mapping;
 use crate::data::source::{self, Source};
 use crate::data::spider::Databases;
+use crate::data::tasks::Task;
 use crate::data::template::Layout;
 use crate::data::tokenizer::TextTokenizer;
 use crate::error::{Problem, Result};
 use crate::manifest::Manifest;
 use crate::model::locate;
-use crate::sql::Dialect;
+use crate::sql::{Dialect, Style};
 
 /// What is read when neither a flag nor a manifest names a data set.
 const DEFAULT_DATASET: &str = "gretelai/synthetic_text_to_sql";
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let manifest = manifest(args)?;
-    let name = dataset(args, manifest.as_ref());
     let options = options(args, manifest.as_ref(), ui)?;
     warn_about_markers(args, manifest.as_ref(), options.layout, ui)?;
-    let mut source = source::resolve(&name, |note| ui.note(note))?;
-    source.notes.iter().for_each(|note| ui.note(note));
-    source.tables = args.tables.clone().or(source.tables);
-    let databases = match &source.tables {
-        Some(path) => Databases::load(path, options.dialect)?,
-        None => Databases::default(),
+    let (entries, mut mix) = match &args.config {
+        Some(path) => config::load(path)?,
+        None => (Vec::new(), Mix::default()),
     };
+    mix.select_ratio = args.select_ratio;
+    let mut parts = Vec::new();
+    if args.config.is_none() {
+        let name = dataset(args, manifest.as_ref());
+        parts.push(Part::of(&name, args.tables.as_deref(), options.clone(), Portion::default(), ui)?);
+    }
+    for entry in &entries {
+        let mut own = options.clone();
+        own.task = entry.task.task;
+        own.dialect = entry.task.dialect.unwrap_or(own.dialect);
+        own.language = entry.task.language;
+        own.validate_sql &= own.language.is_none();
+        own.augment |= entry.augment;
+        if let Some(map) = &entry.map {
+            (own.mapping, own.mapping_text) = (Mapping::parse(map)?, Some(map.clone()));
+        }
+        let mut part =
+            Part::of(&entry.path, entry.tables.as_deref().or(args.tables.as_deref()), own, entry.portion, ui)?;
+        part.source.name.clone_from(&entry.name);
+        parts.push(part);
+    }
     let started = Instant::now();
-    let outcome = with_progress(&source, &databases, &options, args, ui)?;
+    let outcome = with_progress(&parts, &options, &mix, args, ui)?;
     let seconds = started.elapsed().as_secs_f64();
-    report(args, &source, &outcome, seconds, ui)?;
+    let name = parts.iter().map(|part| part.source.name.as_str()).collect::<Vec<_>>().join(", ");
+    report(args, &name, &outcome, seconds, ui)?;
     if Path::new("manifest.json").is_file() && args.manifest.is_none() {
         ui.next("expert-cli train");
     } else {
         ui.next(&format!("expert-cli train --dataset {}", args.output.display()));
     }
     Ok(())
+}
+
+/// A source with what its records become.
+struct Part {
+    source: Source,
+    databases: Databases,
+    options: Options,
+    portion: Portion,
+}
+
+impl Part {
+    fn of(name: &str, tables: Option<&Path>, options: Options, portion: Portion, ui: &Ui) -> Result<Self> {
+        let mut source = source::resolve(name, |note| ui.note(note))?;
+        source.notes.iter().for_each(|note| ui.note(note));
+        source.tables = tables.map(Path::to_owned).or(source.tables);
+        let databases = match &source.tables {
+            Some(path) => Databases::load(path, options.dialect)?,
+            None => Databases::default(),
+        };
+        Ok(Self { source, databases, options, portion })
+    }
 }
 
 /// The manifest that was asked for, or the one in the current folder.
@@ -109,6 +150,14 @@ fn options(args: &Args, manifest: Option<&Manifest>, ui: &Ui) -> Result<Options>
         keep_fields: args.keep_fields,
         mapping,
         mapping_text,
+        schema_style: Style::from_name(&args.schema_style).unwrap_or_default(),
+        schema_budget: args.schema_budget,
+        fidelity: args.fidelity.into(),
+        unsupported: args.on_unsupported.into(),
+        language: None,
+        task: Task::Question,
+        augment: args.augment,
+        execute: args.execute,
         max_bad: args.max_bad,
     };
     if options.min_length > options.max_length {
@@ -160,9 +209,13 @@ fn warn_about_markers(args: &Args, manifest: Option<&Manifest>, layout: Layout, 
     Ok(())
 }
 
-fn with_progress(source: &Source, databases: &Databases, options: &Options, args: &Args, ui: &Ui) -> Result<Outcome> {
+fn with_progress(parts: &[Part], options: &Options, mix: &Mix, args: &Args, ui: &Ui) -> Result<Outcome> {
     let mut bar = None;
-    let outcome = pipeline::run(source, databases, options, &args.output, args.show, &mut |progress| {
+    let jobs: Vec<Job<'_>> = parts
+        .iter()
+        .map(|Part { source, databases, options, portion }| Job { source, databases, options, portion: *portion })
+        .collect();
+    let outcome = pipeline::run_jobs(&jobs, options, mix, &args.output, args.show, &mut |progress| {
         let bar = bar.get_or_insert_with(|| ui.progress(progress.total_bytes, "bytes"));
         bar.update(progress.bytes, &format!("{} rows read, {} kept", progress.read, progress.kept));
     });
@@ -170,7 +223,7 @@ fn with_progress(source: &Source, databases: &Databases, options: &Options, args
     outcome
 }
 
-fn report(args: &Args, source: &Source, outcome: &Outcome, seconds: f64, ui: &Ui) -> Result<()> {
+fn report(args: &Args, name: &str, outcome: &Outcome, seconds: f64, ui: &Ui) -> Result<()> {
     let counts = &outcome.counts;
     if ui.is_json() {
         let body = json!({
@@ -202,7 +255,13 @@ fn report(args: &Args, source: &Source, outcome: &Outcome, seconds: f64, ui: &Ui
         ui.note(&format!("converted {rows} rows: {conversion}"));
     }
     let rate = counts.read as f64 / seconds.max(1e-9);
-    ui.note(&format!("{} in {seconds:.1} s, {rate:.0} rows/s", source.name));
+    if counts.executed[0] > 0 {
+        ui.note(&format!(
+            "{} answers ran on made-up rows, {} of them gave rows",
+            counts.executed[0], counts.executed[1]
+        ));
+    }
+    ui.note(&format!("{name} in {seconds:.1} s, {rate:.0} rows/s"));
     ui.data(&format!(
         "{}: {} of {} rows ({} train, {} validation), {} dropped",
         args.output.display(),

@@ -4,6 +4,8 @@
 //! [`pipeline`] (check, filter, split, write). Training reads what that wrote: [`examples`], [`batches`].
 
 pub mod batches;
+pub mod config;
+pub mod draws;
 pub mod examples;
 pub mod hub;
 pub mod pipeline;
@@ -11,5 +13,7 @@ pub mod records;
 pub mod shapes;
 pub mod source;
 pub mod spider;
+pub mod tasks;
 pub mod template;
 pub mod tokenizer;
+pub mod trial;

@@ -256,8 +256,21 @@ impl Row<'_> {
     fn refine(&self) -> Result<Example, String> {
         let mut example = self.plain("question", Some("db_schema"), "sql")?;
         let part = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let (failed, error) = match self.fields.get("pred_sql_res") {
-            Some(Value::Array(parts)) => (parts.first().map(part), parts.get(1).map(part)),
+        // CSV files and some exports hold the list as text.
+        let read: Option<Value> = match self.fields.get("pred_sql_res") {
+            Some(Value::String(text)) if text.trim_start().starts_with(['[', '{']) => serde_json::from_str(text).ok(),
+            _ => None,
+        };
+        let (failed, error) = match read.as_ref().or_else(|| self.fields.get("pred_sql_res")) {
+            Some(Value::Array(parts)) => match parts.first() {
+                // Several attempts: the last one is what is to be mended.
+                Some(Value::Array(_)) => {
+                    let last = parts.iter().filter_map(Value::as_array).next_back().map(Vec::as_slice);
+                    let last = last.unwrap_or_default();
+                    (last.first().map(part), last.get(1).map(part))
+                }
+                first => (first.map(part), parts.get(1).map(part)),
+            },
             Some(Value::Object(parts)) => (
                 parts.get("sql").or_else(|| parts.get("pred_sql")).map(part),
                 parts.get("error").or_else(|| parts.get("result")).map(part),
@@ -265,12 +278,9 @@ impl Row<'_> {
             Some(Value::String(text)) => (Some(text.clone()), None),
             _ => (None, None),
         };
-        let failed = failed.filter(|sql| !sql.trim().is_empty()).ok_or("pred_sql_res holds no statement")?;
-        example.question.push_str(&format!("\nThis statement failed:\n{}", failed.trim()));
-        if let Some(error) = error.filter(|error| !error.trim().is_empty()) {
-            example.question.push_str(&format!("\nError: {}", error.trim()));
-        }
-        example.question.push_str("\nCorrect it.");
+        // No attempt: a plain question.
+        let Some(failed) = failed.filter(|sql| !sql.trim().is_empty()) else { return Ok(example) };
+        example.question = super::tasks::refine(&example.question, &failed, error.as_deref());
         Ok(example)
     }
 

@@ -59,6 +59,41 @@ pub fn summary(statement: &Statement) -> &'static str {
     }
 }
 
+/// The names of the tables that statements read and write, once each, without what they are qualified with.
+pub fn relations(statements: &[Statement]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for statement in statements {
+        let _ = sqlparser::ast::visit_relations(statement, |name| {
+            if let Some(ident) = name.0.last().and_then(|part| part.as_ident())
+                && !names.iter().any(|known| known.eq_ignore_ascii_case(&ident.value))
+            {
+                names.push(ident.value.clone());
+            }
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+    }
+    names
+}
+
+/// The strings and numbers that statements name, once each.
+pub fn literals(statements: &[Statement]) -> Vec<String> {
+    use sqlparser::ast::{Expr, Value};
+    let mut found: Vec<String> = Vec::new();
+    for statement in statements {
+        let _ = sqlparser::ast::visit_expressions(statement, |expr| {
+            if let Expr::Value(literal) = expr
+                && let Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) | Value::Number(text, _) =
+                    &literal.value
+                && !found.contains(text)
+            {
+                found.push(text.clone());
+            }
+            std::ops::ControlFlow::<()>::Continue(())
+        });
+    }
+    found
+}
+
 fn without_prefix(message: &str) -> &str {
     message.strip_prefix("sql parser error: ").unwrap_or(message)
 }

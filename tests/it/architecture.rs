@@ -16,7 +16,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("model", &["kernels"]),
     ("grammar", &["sql"]),
     ("adapter", &["kernels", "model"]),
-    ("data", &["sql", "manifest", "kernels", "model"]),
+    ("data", &["sql", "manifest", "kernels", "model", "db"]),
     ("package", &["manifest", "model", "adapter", "data", "kernels"]),
     ("generate", &["sql", "manifest", "model", "adapter", "data", "grammar", "db", "kernels"]),
     ("registry", &["manifest", "model", "package"]),

@@ -7,6 +7,7 @@
 )]
 
 mod architecture;
+mod assemble;
 mod chain;
 mod chat;
 mod command_line;

@@ -53,7 +53,7 @@ pub enum Command {
     /// Check a manifest: every problem at once
     Validate(validate::Args),
     /// Turn a text-to-SQL data set into training rows
-    Preprocess(preprocess::Args),
+    Preprocess(Box<preprocess::Args>),
     /// Train an adapter as the manifest says
     Train(Box<train::Args>),
     /// Draw the curves of one run or several as a page that opens offline

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::convert::{Fidelity, OnUnsupported};
+
 /// Flags of `preprocess`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -66,6 +68,30 @@ pub struct Args {
     /// Base model whose tokenizer should know the layout's markers [default: the manifest's, if it is there]
     #[arg(long, value_name = "DIR|HUB_ID")]
     pub base_model: Option<String>,
+    /// How schemas are shown: CREATE TABLE text, M-Schema, or a line `Table t: c1, c2` each
+    #[arg(long, value_name = "STYLE", default_value = "ddl", value_parser = ["ddl", "mschema", "short"])]
+    pub schema_style: String,
+    /// Most tokens of a schema, estimated: tables that neither question nor answer needs are left out
+    #[arg(long, value_name = "TOKENS")]
+    pub schema_budget: Option<usize>,
+    /// Conversions with the same result in every case, or the SQL that people write
+    #[arg(long, value_enum, default_value_t = Fidelity::Idiomatic)]
+    pub fidelity: Fidelity,
+    /// What to do with answers that cannot be carried over faithfully
+    #[arg(long, value_enum, default_value_t = OnUnsupported::Keep)]
+    pub on_unsupported: OnUnsupported,
+    /// Several sources and their tasks: {"name": {"data_path", "sum_num", "task_name", "data_aug", "weight", "map"}}
+    #[arg(long, value_name = "DATASETS.json", conflicts_with = "dataset")]
+    pub config: Option<PathBuf>,
+    /// Run each answer in SQLite on rows made for it, and drop what fails
+    #[arg(long, conflicts_with = "no_validate_sql")]
+    pub execute: bool,
+    /// Show schemas shuffled, filtered and permuted, questions and answers written another way, by chance
+    #[arg(long, conflicts_with = "no_validate_sql")]
+    pub augment: bool,
+    /// Share of SELECT among the statements: SELECTs over it are left out (0.77: the original's)
+    #[arg(long, value_name = "F", value_parser = share)]
+    pub select_ratio: Option<f64>,
     /// Fail when more than this share of the records is unreadable or lacks its columns
     #[arg(long, value_name = "F", default_value_t = 0.2, value_parser = share)]
     pub max_bad: f64,

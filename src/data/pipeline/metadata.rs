@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Options, Reason};
+use super::{Job, Options, Reason};
 use crate::data::records::Place;
 use crate::data::source::Source;
 use crate::error::Result;
@@ -45,6 +45,18 @@ impl FirstDrops {
     }
 }
 
+/// What a row is like, for the counts.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct Kind {
+    pub shape: String,
+    pub task: String,
+    pub statement: Option<String>,
+    pub source: Option<String>,
+    pub hardness: Option<String>,
+    pub executed: Option<usize>,
+    pub conversions: Vec<String>,
+}
+
 /// What a run counted. `read` is `train + val + dropped`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -60,19 +72,31 @@ pub struct Counts {
     pub shapes: BTreeMap<String, u64>,
     /// Kinds of statement of the kept rows.
     pub statements: BTreeMap<String, u64>,
+    /// Dialects that the answers of the kept rows were written in.
+    pub dialects: BTreeMap<String, u64>,
+    /// How hard the queries of the kept rows are, by Spider's rule.
+    pub hardness: BTreeMap<String, u64>,
+    /// Rows of each task.
+    pub tasks: BTreeMap<String, u64>,
+    /// Kept answers that ran on made-up rows; of them, those that gave rows.
+    pub executed: [u64; 2],
     /// Conversions of the kept rows.
     pub conversions: BTreeMap<String, u64>,
 }
 
 impl Counts {
     /// Counts what a kept row is like.
-    pub(super) fn add_kind<S: AsRef<str>>(&mut self, shape: &str, statement: Option<&str>, conversions: &[S]) {
-        *self.shapes.entry(shape.to_owned()).or_default() += 1;
-        if let Some(statement) = statement {
-            *self.statements.entry(statement.to_owned()).or_default() += 1;
-        }
-        for conversion in conversions {
-            *self.conversions.entry(conversion.as_ref().to_owned()).or_default() += 1;
+    pub(super) fn add_kind(&mut self, kind: &Kind) {
+        let count = |counts: &mut BTreeMap<String, u64>, name: &str| *counts.entry(name.to_owned()).or_default() += 1;
+        count(&mut self.shapes, &kind.shape);
+        count(&mut self.tasks, &kind.task);
+        kind.statement.iter().for_each(|name| count(&mut self.statements, name));
+        kind.source.iter().for_each(|name| count(&mut self.dialects, name));
+        kind.hardness.iter().for_each(|name| count(&mut self.hardness, name));
+        kind.conversions.iter().for_each(|name| count(&mut self.conversions, name));
+        if let Some(rows) = kind.executed {
+            self.executed[0] += 1;
+            self.executed[1] += u64::from(rows > 0);
         }
     }
 
@@ -99,6 +123,10 @@ impl Counts {
             "dropped_by_reason": dropped,
             "shapes": self.shapes,
             "statements": self.statements,
+            "dialects": self.dialects,
+            "hardness": self.hardness,
+            "tasks": self.tasks,
+            "executed": {"ran": self.executed[0], "gave_rows": self.executed[1]},
             "conversions": self.conversions,
         })
     }
@@ -107,7 +135,7 @@ impl Counts {
 /// The content of `metadata.json`: the same for the same input and options. `folder` holds the finished files. The keys
 /// of the original's file (`source_dataset` … `preprocessing`) come first.
 pub(super) fn build(
-    source: &Source,
+    jobs: &[Job<'_>],
     options: &Options,
     counts: &Counts,
     first: &FirstDrops,
@@ -122,14 +150,30 @@ pub(super) fn build(
             outputs.insert(name.into(), json!({"rows": rows, "sha256": fsx::sha256_file(&path)?}));
         }
     }
-    let inputs = source.files.iter().map(|(path, shown)| Ok(json!({"file": shown, "sha256": fsx::sha256_file(path)?})));
-    let inputs = inputs.collect::<Result<Vec<Value>>>()?;
+    let described = |source: &Source| -> Result<Value> {
+        let inputs =
+            source.files.iter().map(|(path, shown)| Ok(json!({"file": shown, "sha256": fsx::sha256_file(path)?})));
+        let inputs = inputs.collect::<Result<Vec<Value>>>()?;
+        Ok(json!({"name": source.name, "kind": source.kind, "revision": source.revision, "files": inputs}))
+    };
+    let mut sources = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let mut described = described(job.source)?;
+        if jobs.len() > 1 {
+            described["preprocessing"] = job.options.to_json();
+            described["sum_num"] = job.portion.rows.into();
+            described["weight"] = job.portion.weight.into();
+        }
+        sources.push(described);
+    }
+    let name = jobs.iter().map(|job| job.source.name.as_str()).collect::<Vec<_>>().join(", ");
+    let source = if sources.len() == 1 { sources.remove(0) } else { Value::Array(sources) };
     let first: Vec<Value> = first
         .first(NAMED_DROPS)
         .map(|drop| json!({"at": drop.place.to_string(), "reason": drop.reason.name(), "detail": drop.detail}))
         .collect();
     Ok(json!({
-        "source_dataset": source.name,
+        "source_dataset": name,
         "dialect": options.dialect.name(),
         "format": options.layout.name(),
         "tokenized": false,
@@ -137,7 +181,7 @@ pub(super) fn build(
         "preprocessing": options.to_json(),
         "schema": "expert-cli.dataset/1",
         "version": env!("CARGO_PKG_VERSION"),
-        "source": {"name": source.name, "kind": source.kind, "revision": source.revision, "files": inputs},
+        "source": source,
         "counts": counts.to_json(),
         "dropped": first,
         "outputs": outputs,

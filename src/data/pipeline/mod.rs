@@ -6,25 +6,32 @@
 //! 2. **columns**: question, schema and answer are found by the columns' names or the mapping;
 //! 3. **empty**: question and answer are not empty; **marker**: no part holds a marker of the layout;
 //! 4. **schema**: CREATE TABLE text is rewritten canonically (other schema text is kept as it is);
-//! 5. **parse**: the answer, its quotes mended for the dialect, parses; **names**: its tables and columns are in the
-//!    schema (4 and 5 only with validation);
+//! 5. **not-sql**: the answer is SQL; **unsupported**: it can be carried over from the dialect it is found to be in;
+//!    **parse**: it parses then; **names**: its tables and columns are in the schema (4 and 5 only with validation);
+//!    **execution**: on request, it runs in SQLite on made-up rows; **task**: what the task needs (a mistake that
+//!    fails, other candidates) can be made of it;
 //! 6. **short**, **long**: the rendered text has `min_length` to `max_length` characters;
 //! 7. **duplicate**: the first of equal questions over equal schemas stays;
-//! 8. **ambiguous**: on request, what has equal question and schema but different answers goes altogether.
+//! 8. **ambiguous**: on request, what has equal question and schema but different answers goes altogether;
+//! 9. **balance**: what is more than the shares of sources, tasks and statements have room for.
 //!
 //! What stays is split by a seeded hash of the question, so that a question is never on both sides. Records stream
 //! through in chunks that are worked on in parallel and written in order: memory grows only with the dedupe set (16
 //! bytes and a little a row), and the output does not depend on the number of threads.
 
 mod keys;
+mod lesson;
 mod metadata;
 mod options;
 mod row;
 mod run;
+mod schema_text;
+mod selection;
 
 pub use metadata::{Counts, Drop, FirstDrops};
 pub use options::{Dedupe, Options};
-pub use run::{Outcome, Progress, run};
+pub use run::{Job, Outcome, Progress, run, run_jobs};
+pub use selection::{Mix, Portion};
 
 /// Why a record is dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,10 +46,18 @@ pub enum Reason {
     Marker,
     /// The CREATE TABLE text cannot be read.
     Schema,
+    /// The answer is in another language, or prose.
+    NotSql,
+    /// The answer cannot be carried over to the dialect faithfully.
+    Unsupported,
     /// The answer does not parse.
     Parse,
     /// The answer names what the schema does not have.
     Names,
+    /// The answer does not run on made-up rows.
+    Execution,
+    /// The row that the task asks for cannot be made of it.
+    Task,
     /// Fewer characters than wanted.
     Short,
     /// More characters than wanted.
@@ -51,22 +66,29 @@ pub enum Reason {
     Duplicate,
     /// Answered differently elsewhere.
     Ambiguous,
+    /// More than the mix has room for.
+    Balance,
 }
 
 impl Reason {
     /// Every reason, in the order of the steps.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Unreadable,
         Self::Columns,
         Self::Empty,
         Self::Marker,
         Self::Schema,
+        Self::NotSql,
+        Self::Unsupported,
         Self::Parse,
         Self::Names,
+        Self::Execution,
+        Self::Task,
         Self::Short,
         Self::Long,
         Self::Duplicate,
         Self::Ambiguous,
+        Self::Balance,
     ];
 
     /// Its name in `metadata.json` and `dropped.jsonl`.
@@ -77,12 +99,17 @@ impl Reason {
             Self::Empty => "empty",
             Self::Marker => "marker",
             Self::Schema => "schema",
+            Self::NotSql => "not-sql",
+            Self::Unsupported => "unsupported",
             Self::Parse => "parse",
             Self::Names => "names",
+            Self::Execution => "execution",
+            Self::Task => "task",
             Self::Short => "short",
             Self::Long => "long",
             Self::Duplicate => "duplicate",
             Self::Ambiguous => "ambiguous",
+            Self::Balance => "balance",
         }
     }
 

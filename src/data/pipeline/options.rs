@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::data::shapes::Mapping;
+use crate::data::tasks::Task;
 use crate::data::template::Layout;
-use crate::sql::Dialect;
+use crate::sql::convert::{Fidelity, Unsupported};
+use crate::sql::{Dialect, Style};
 
 /// Which rows count as the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,23 @@ pub struct Options {
     pub mapping: Mapping,
     /// The mapping as it was given, for the record.
     pub mapping_text: Option<String>,
+    /// How schemas are shown.
+    pub schema_style: Style,
+    /// Most tokens of a schema, estimated; what the question does not need is left out. None: all of it.
+    pub schema_budget: Option<usize>,
+    /// How faithful conversions are.
+    pub fidelity: Fidelity,
+    /// What becomes of answers that cannot be carried over faithfully.
+    pub unsupported: Unsupported,
+    /// The language that prompts name instead of the dialect: answers are not checked then, and only carried over to
+    /// `oracle`.
+    pub language: Option<&'static str>,
+    /// What rows are made of the records.
+    pub task: Task,
+    /// Whether the schema and the question are shown in other ways too, by chance.
+    pub augment: bool,
+    /// Whether answers must run on made-up rows.
+    pub execute: bool,
     /// The run fails when a larger share of the records is unreadable or lacks its columns.
     pub max_bad: f64,
 }
@@ -65,6 +84,14 @@ impl Default for Options {
             keep_fields: false,
             mapping: Mapping::default(),
             mapping_text: None,
+            schema_style: Style::Ddl,
+            schema_budget: None,
+            fidelity: Fidelity::Idiomatic,
+            unsupported: Unsupported::Keep,
+            language: None,
+            task: Task::Question,
+            augment: false,
+            execute: false,
             max_bad: 0.2,
         }
     }
@@ -81,10 +108,15 @@ impl Dedupe {
 }
 
 impl Options {
+    /// Whether answers are run on made-up rows.
+    pub fn tries_out(&self) -> bool {
+        self.execute || self.augment || self.task != Task::Question
+    }
+
     /// The settings as `metadata.json` records them.
     pub fn to_json(&self) -> Value {
         json!({
-            "dialect": self.dialect.name(),
+            "dialect": self.language.unwrap_or(self.dialect.name()),
             "format": self.layout.name(),
             "min_length": self.min_length,
             "max_length": self.max_length,
@@ -96,6 +128,13 @@ impl Options {
             "drop_ambiguous": self.drop_ambiguous,
             "keep_fields": self.keep_fields,
             "map": self.mapping_text,
+            "schema_style": self.schema_style.name(),
+            "schema_budget": self.schema_budget,
+            "fidelity": self.fidelity.name(),
+            "on_unsupported": self.unsupported.name(),
+            "task": self.task.name(),
+            "augment": self.augment,
+            "execute": self.execute,
             "max_bad": self.max_bad,
         })
     }

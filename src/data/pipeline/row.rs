@@ -3,12 +3,16 @@
 use serde_json::{Value, json};
 
 use super::keys::Keys;
+use super::lesson::{self, Given};
+use super::schema_text::{Schemas, show};
 use super::{Options, Reason};
 use crate::data::records::Record;
 use crate::data::shapes::{Example, Extracted, Shape, extract};
 use crate::data::spider::Databases;
+use crate::data::tasks::Task;
 use crate::data::template::Prompt;
-use crate::sql::{self, Schema};
+use crate::sql::convert::{self, Source, Target, Unsupported};
+use crate::sql::{self, Conversion, Dialect, Hardness, Schema, foreign_language, parsed_prose};
 
 /// A row that passed every check of its own.
 #[derive(Debug, Clone)]
@@ -23,6 +27,12 @@ pub(super) struct Prepared {
     pub shape: Shape,
     /// The kind of its statement; none without validation.
     pub statement: Option<&'static str>,
+    /// The dialect that its answer was written in, as the record says or as it was found.
+    pub source: Option<&'static str>,
+    /// How hard its answer is by Spider's rule, if it is a query.
+    pub hardness: Option<&'static str>,
+    /// Rows that its answer gave; none: it was not run or cannot be judged.
+    pub executed: Option<usize>,
     /// Conversions that changed its answer.
     pub conversions: Vec<&'static str>,
 }
@@ -31,62 +41,112 @@ pub(super) struct Prepared {
 pub(super) type Dropped = (Reason, String);
 
 /// Makes a row of a record.
-pub(super) fn prepare(record: &Record, databases: &Databases, options: &Options) -> Result<Prepared, Dropped> {
+pub(super) fn prepare(
+    record: &Record,
+    databases: &Databases,
+    schemas: &Schemas,
+    options: &Options,
+) -> Result<Prepared, Dropped> {
     let (shape, extracted) =
         extract(&record.fields, &options.mapping, databases).map_err(|reason| (Reason::Columns, reason))?;
     match extracted {
-        Extracted::Example(example) => from_example(example, shape, options),
+        Extracted::Example(example) => from_example(example, shape, schemas, options),
         Extracted::Text(text) => from_text(text, shape, options),
     }
 }
 
-fn from_example(example: Example, shape: Shape, options: &Options) -> Result<Prepared, Dropped> {
+fn from_example(example: Example, shape: Shape, schemas: &Schemas, options: &Options) -> Result<Prepared, Dropped> {
     let answer = bare_answer(&example.answer);
     for (part, text) in [("question", example.question.as_str()), ("answer", answer)] {
         if text.is_empty() {
             return Err((Reason::Empty, format!("the {part} is empty")));
         }
     }
-    let (schema, ddl) = canonical(example.schema.as_deref(), options)?;
-    let conversion = sql::convert(answer, example.dialect, options.dialect, schema.as_ref());
+    let read = example.schema.as_deref().map(|text| schemas.get(text, options)).transpose()?;
+    let schema = read.as_ref().and_then(|read| read.schema.as_ref());
+    let (conversion, source) = converted(answer, example.dialect, schema, options)?;
     let mut statement = None;
     let mut plain_answer = None;
+    let mut used = Vec::new();
+    let mut hardness = None;
+    let mut lesson = None;
     if options.validate_sql {
         let statements =
-            sql::parse(&conversion.sql, options.dialect).map_err(|error| (Reason::Parse, error.to_string()))?;
+            sql::parse(&conversion.sql, options.dialect).map_err(|error| match foreign_language(answer) {
+                Some(language) => (Reason::NotSql, format!("this is {language}, not SQL")),
+                None => (Reason::Parse, error.to_string()),
+            })?;
+        if let Some(language) = parsed_prose(answer, &statements) {
+            return Err((Reason::NotSql, format!("this is {language}, not SQL")));
+        }
+        if options.schema_budget.is_some() {
+            used = sql::relations(&statements);
+        }
+        hardness = statements.first().and_then(sql::hardness);
         statement = statements.first().map(sql::summary);
         // Only compared where answers are compared: writing a tree costs as much as parsing it.
         plain_answer = options.drop_ambiguous.then(|| statements.iter().map(|s| format!("{s};")).collect::<String>());
-        let issues = schema.map(|schema| sql::lint_statements(&statements, &schema, options.dialect));
+        let issues = schema.map(|schema| sql::lint_statements(&statements, schema, options.dialect));
         if let Some(issue) = issues.unwrap_or_default().first() {
             return Err((Reason::Names, issue.message.clone()));
         }
+        // A record that brings a failed attempt is such a row already.
+        let task = if shape == Shape::Refine { Task::Question } else { options.task };
+        match read.as_ref().and_then(|read| Some((read.schema.as_ref()?, read.shown.as_ref()?))) {
+            Some((schema, shown)) if options.tries_out() => {
+                let (question, answer) = (example.question.as_str(), &*conversion.sql);
+                let given = Given { question, answer, statements: &statements, schema, shown };
+                lesson = Some(lesson::make(&given, task, options)?);
+            }
+            None if task != Task::Question => return Err((Reason::Task, "the record has no schema".into())),
+            _ => {}
+        }
     }
-    let question = match &example.evidence {
-        Some(evidence) => format!("{}\nEvidence: {evidence}", example.question),
-        None => example.question,
-    };
-    let prompt = Prompt { dialect: options.dialect.name().into(), schema: ddl, question };
-    let parts = [Some(prompt.question.as_str()), prompt.schema.as_deref(), Some(&*conversion.sql)];
+    let asked = example.question.clone();
+    let (mut answer, mut question, mut executed) = (conversion.sql.into_owned(), example.question, None);
+    let mut shown = None;
+    if let Some(lesson) = lesson {
+        executed = lesson.rows;
+        (answer, question) = (lesson.answer, lesson.question);
+        shown = lesson.schema.map(|schema| match options.schema_budget {
+            Some(budget) => {
+                let used: Vec<&str> = used.iter().map(String::as_str).collect();
+                show(&schema.pruned(&asked, &used, budget), options.schema_style)
+            }
+            None => show(&schema, options.schema_style),
+        });
+    }
+    if let Some(evidence) = &example.evidence {
+        question.push_str(&format!("\nEvidence: {evidence}"));
+    }
+    let shown = shown.or_else(|| read.as_ref().map(|read| read.text_for(&asked, &used, options)));
+    let prompt = Prompt { dialect: options.language.unwrap_or(options.dialect.name()).into(), schema: shown, question };
+    let parts = [Some(prompt.question.as_str()), prompt.schema.as_deref(), Some(answer.as_str())];
     for marker in options.layout.markers() {
         if parts.iter().flatten().any(|part| part.contains(marker)) {
             return Err((Reason::Marker, format!("a part holds {}", marker.trim())));
         }
     }
-    let text = options.layout.render(&prompt, &conversion.sql);
+    let text = options.layout.render(&prompt, &answer);
     check_length(&text, options)?;
     let schema_text = prompt.schema.as_deref().unwrap_or_default();
-    let plain_answer = plain_answer.unwrap_or_else(|| squeezed(&conversion.sql));
-    let keys = Keys::of(&prompt.question, schema_text, &plain_answer, options);
+    let plain_answer = plain_answer.unwrap_or_else(|| squeezed(&answer));
+    let mut keys = Keys::of(&prompt.question, schema_text, &plain_answer, options);
+    // A question is on one side whatever is made of it.
+    keys.validation = Keys::of(&asked, "", "", options).validation;
     let line = if options.keep_fields {
         json!({
-            "text": text, "question": prompt.question, "schema": prompt.schema, "answer": conversion.sql,
-            "dialect": prompt.dialect,
+            "text": text, "question": prompt.question, "schema": prompt.schema, "answer": answer,
+            "dialect": prompt.dialect, "source_dialect": source.name(),
+            "hardness": hardness.map(Hardness::name),
         })
     } else {
         json!({ "text": text })
     };
-    Ok(Prepared { line: line.to_string(), text, keys, shape, statement, conversions: conversion.applied })
+    let conversions = conversion.applied;
+    let (source, hardness) = (Some(source.name()), hardness.map(Hardness::name));
+    let line = line.to_string();
+    Ok(Prepared { line, text, keys, shape, statement, source, hardness, executed, conversions })
 }
 
 /// A text in no known layout has no answer to check: it passes only where nothing is to be checked.
@@ -95,29 +155,35 @@ fn from_text(text: String, shape: Shape, options: &Options) -> Result<Prepared, 
         return Err((Reason::Empty, "the text is empty".into()));
     }
     if options.validate_sql {
-        return Err((Reason::Columns, "the text is in no known layout, so its answer cannot be checked".into()));
+        let detail = "the text is in no known layout, so its answer cannot be checked; --no-validate-sql keeps it";
+        return Err((Reason::Columns, detail.into()));
     }
     check_length(&text, options)?;
     let keys = Keys::of(&text, "", "", options);
     let line = json!({ "text": text }).to_string();
-    Ok(Prepared { line, text, keys, shape, statement: None, conversions: Vec::new() })
+    let conversions = Vec::new();
+    Ok(Prepared { line, text, keys, shape, statement: None, source: None, hardness: None, executed: None, conversions })
 }
 
-/// The schema as it is checked against, and the text that is shown. Text that holds no CREATE statement (M-Schema, a
-/// list of columns) is shown as it is and nothing is checked against it.
-fn canonical(schema: Option<&str>, options: &Options) -> Result<(Option<Schema>, Option<String>), Dropped> {
-    let Some(text) = schema else { return Ok((None, None)) };
-    let upper = text.to_ascii_uppercase();
-    if !upper.contains("CREATE ") || !(upper.contains("TABLE") || upper.contains("VIEW")) {
-        return Ok((None, Some(text.to_owned())));
-    }
-    match Schema::parse(text, options.dialect) {
-        Ok(schema) => {
-            let ddl = schema.to_ddl();
-            Ok((Some(schema), Some(ddl)))
-        }
-        Err(error) if options.validate_sql => Err((Reason::Schema, error.to_string())),
-        Err(_) => Ok((None, Some(text.to_owned()))),
+/// The answer in the rows' dialect, and the dialect it was written in.
+fn converted<'a>(
+    answer: &'a str,
+    stated: Option<Dialect>,
+    schema: Option<&Schema>,
+    options: &Options,
+) -> Result<(Conversion<'a>, Source), Dropped> {
+    let source =
+        stated.filter(|dialect| *dialect != Dialect::Generic).and_then(|dialect| Source::from_name(dialect.name()));
+    let source = source.unwrap_or_else(|| convert::detect(answer, schema).source);
+    let as_it_is = |warnings| Conversion { sql: answer.into(), applied: Vec::new(), warnings };
+    let name = options.language.unwrap_or(options.dialect.name());
+    let Some(target) = Target::from_name(name) else { return Ok((as_it_is(Vec::new()), source)) };
+    let done = convert::translate(answer, source, target, schema, options.fidelity);
+    // What does not parse is judged below, where its language is known.
+    let done = done.unwrap_or_else(|_| as_it_is(Vec::new()));
+    match done.warnings.first() {
+        Some(warning) if options.unsupported != Unsupported::Keep => Err((Reason::Unsupported, warning.clone())),
+        _ => Ok((done, source)),
     }
 }
 
@@ -162,12 +228,12 @@ mod tests {
     use super::*;
     use crate::data::records::Place;
     use crate::data::template::Layout;
-    use crate::sql::Dialect;
+    use crate::sql::Style;
 
     fn prepared(row: Value, options: &Options) -> Result<Prepared, Dropped> {
         let Value::Object(fields) = row else { unreachable!() };
         let record = Record { place: Place { file: "x".into(), line: 1 }, fields };
-        prepare(&record, &Databases::default(), options)
+        prepare(&record, &Databases::default(), &Schemas::default(), options)
     }
 
     fn row(context: &str, question: &str, answer: &str) -> Value {
@@ -199,6 +265,8 @@ mod tests {
             (row(t, "say <|end|>", "SELECT a FROM t"), Reason::Marker),
             (row("CREATE TABLE t (a", "q", "SELECT a FROM t"), Reason::Schema),
             (row(t, "q", "SELECT a FROM"), Reason::Parse),
+            (row(t, "q", "MATCH (t:T) RETURN t.a"), Reason::NotSql),
+            (row(t, "q", "show me the values of a"), Reason::NotSql),
             (row(t, "q", "SELECT b FROM t"), Reason::Names),
             (row(t, "q", "SELECT a FROM u"), Reason::Names),
             (row("", "q", "SELECT 1"), Reason::Short),
@@ -222,6 +290,37 @@ mod tests {
         {
             assert_eq!(bare_answer(answer), "SELECT 1");
         }
+    }
+
+    #[test]
+    fn the_dialect_an_answer_was_written_in_is_recorded() {
+        let t = "CREATE TABLE t (a DATETIME, b INT(11))";
+        let options = Options { keep_fields: true, ..Options::default() };
+        let mysql = prepared(row(t, "q?", "SELECT DATE_FORMAT(`a`, '%Y') FROM t"), &options).unwrap();
+        assert_eq!(mysql.source, Some("mysql"));
+        let line: Value = serde_json::from_str(&mysql.line).unwrap();
+        assert_eq!(line["source_dialect"], "mysql");
+        assert_eq!(line["schema"], "CREATE TABLE t (a TIMESTAMP, b INT);");
+        assert_eq!(line["answer"], "SELECT TO_CHAR(a, 'YYYY') FROM t");
+        let strict = Options { unsupported: Unsupported::Drop, ..options };
+        let mut told = row(t, "q?", "SELECT WEEK(a, 1) FROM t");
+        told["dialect"] = "mysql".into();
+        assert_eq!(prepared(told, &strict).unwrap_err().0, Reason::Unsupported);
+    }
+
+    #[test]
+    fn a_schema_is_shown_in_the_style_and_within_the_budget() {
+        let t = "CREATE TABLE t (a INT); CREATE TABLE u (b INT, note TEXT); CREATE TABLE w (c INT)";
+        let options = Options { schema_style: Style::Short, ..Options::default() };
+        let all = prepared(row(t, "Which note?", "SELECT a FROM t"), &options).unwrap();
+        assert!(all.text.contains("Table t: a\nTable u: b, note\nTable w: c"), "{}", all.text);
+        let options = Options { schema_budget: Some(22), ..options };
+        let some = prepared(row(t, "Which note?", "SELECT a FROM t"), &options).unwrap();
+        assert!(
+            some.text.contains("Table t: a\nTable u: b, note\n") && !some.text.contains("Table w"),
+            "{}",
+            some.text
+        );
     }
 
     #[test]

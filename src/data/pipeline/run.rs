@@ -10,14 +10,20 @@ use anyhow::Context as _;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
-use super::metadata::{Counts, Drop, FirstDrops, build};
+use super::metadata::{Counts, Drop, FirstDrops, Kind, build};
 use super::row::{Dropped, Prepared, dropped_line, prepare};
+use super::schema_text::Schemas;
+use super::selection::{Mix, Portion, Waiting, choose};
 use super::{Options, Reason};
+use crate::data::draws::Draws;
 use crate::data::records::{self, Place, Read};
+use crate::data::shapes::Shape;
 use crate::data::source::Source;
 use crate::data::spider::Databases;
+use crate::data::tasks::Task;
 use crate::error::{Problem, Result};
 use crate::fsx::{self, AtomicFile, Staging};
+use crate::sql::convert::Unsupported;
 
 /// Records worked on together. More would only hold more text in memory.
 const CHUNK_RECORDS: usize = 1024;
@@ -57,6 +63,20 @@ pub struct Outcome {
     pub metadata: Value,
 }
 
+/// One source of a run.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// Its files.
+    pub source: &'a Source,
+    /// The schemas that its rows name.
+    pub databases: &'a Databases,
+    /// How its records become rows. What concerns all rows (deduplication, split, limits, shares) is taken from the
+    /// run's own options.
+    pub options: &'a Options,
+    /// How much of it is wanted.
+    pub portion: Portion,
+}
+
 /// Makes training rows of a data set and publishes them as the folder `output`; `samples` rows are handed back to be
 /// shown. Nothing is published when it fails.
 pub fn run(
@@ -67,14 +87,28 @@ pub fn run(
     samples: usize,
     observe: &mut dyn FnMut(Progress),
 ) -> Result<Outcome> {
+    let job = Job { source, databases, options, portion: Portion::default() };
+    run_jobs(&[job], options, &Mix::default(), output, samples, observe)
+}
+
+/// [`run`] over several sources, balanced to a mix.
+pub fn run_jobs(
+    jobs: &[Job<'_>],
+    options: &Options,
+    mix: &Mix,
+    output: &Path,
+    samples: usize,
+    observe: &mut dyn FnMut(Progress),
+) -> Result<Outcome> {
     fsx::sweep_of(output)?;
     refuse_foreign_folder(output)?;
     let staging = Staging::new(output)?;
-    let mut sink = Sink::new(staging.path(), options, samples)?;
-    read_all(source, databases, options, &mut sink, observe)?;
+    let portions: Vec<Portion> = jobs.iter().map(|job| job.portion).collect();
+    let mut sink = Sink::new(staging.path(), options, portions, mix, samples)?;
+    read_all(jobs, &mut sink, observe)?;
     let (counts, first_drops, samples) = sink.finish()?;
     check_result(&counts, &first_drops, options)?;
-    let metadata = build(source, options, &counts, &first_drops, staging.path())?;
+    let metadata = build(jobs, options, &counts, &first_drops, staging.path())?;
     let text = serde_json::to_string_pretty(&metadata)? + "\n";
     fsx::write_atomic(&staging.path().join("metadata.json"), text.as_bytes())?;
     staging.publish()?;
@@ -98,37 +132,35 @@ fn refuse_foreign_folder(output: &Path) -> Result<()> {
     }
 }
 
-fn read_all(
-    source: &Source,
-    databases: &Databases,
-    options: &Options,
-    sink: &mut Sink,
-    observe: &mut dyn FnMut(Progress),
-) -> Result<()> {
-    let sizes = source.files.iter().map(|(path, _)| path.metadata().map_or(0, |meta| meta.len()));
-    let total_bytes = sizes.sum();
+fn read_all(jobs: &[Job<'_>], sink: &mut Sink, observe: &mut dyn FnMut(Progress)) -> Result<()> {
+    let files = jobs.iter().flat_map(|job| &job.source.files);
+    let total_bytes = files.map(|(path, _)| path.metadata().map_or(0, |meta| meta.len())).sum();
     let bytes = Arc::new(AtomicU64::new(0));
-    let mut chunk: Vec<Read> = Vec::with_capacity(CHUNK_RECORDS);
-    let mut chunk_bytes = 0;
-    for (path, shown) in &source.files {
-        for read in records::open_counted(path, shown, bytes.clone())? {
-            let read = read?;
-            chunk_bytes += size_of_text(&read);
-            chunk.push(read);
-            if chunk.len() >= CHUNK_RECORDS || chunk_bytes >= CHUNK_BYTES {
-                sink.take(&chunk, databases, options)?;
-                chunk.clear();
-                chunk_bytes = 0;
-                let (read, kept) = (sink.counts.read, sink.counts.kept());
-                observe(Progress { bytes: bytes.load(Ordering::Relaxed), total_bytes, read, kept });
-                if sink.is_full() {
-                    return Ok(());
+    for (place, job) in jobs.iter().enumerate() {
+        sink.job = place;
+        let mut chunk: Vec<Read> = Vec::with_capacity(CHUNK_RECORDS);
+        let mut chunk_bytes = 0;
+        for (path, shown) in &job.source.files {
+            for read in records::open_counted(path, shown, bytes.clone())? {
+                let read = read?;
+                chunk_bytes += size_of_text(&read);
+                chunk.push(read);
+                if chunk.len() >= CHUNK_RECORDS || chunk_bytes >= CHUNK_BYTES {
+                    sink.take(&chunk, job)?;
+                    chunk.clear();
+                    chunk_bytes = 0;
+                    let (read, kept) = (sink.counts.read, sink.counts.kept() + sink.spooled);
+                    observe(Progress { bytes: bytes.load(Ordering::Relaxed), total_bytes, read, kept });
+                    if sink.is_full() {
+                        return Ok(());
+                    }
+                    sink.check_defects(job.options)?;
                 }
-                sink.check_defects(options)?;
             }
         }
+        sink.take(&chunk, job)?;
     }
-    sink.take(&chunk, databases, options)
+    Ok(())
 }
 
 fn size_of_text(read: &Read) -> usize {
@@ -150,7 +182,8 @@ fn check_result(counts: &Counts, first: &FirstDrops, options: &Options) -> Resul
     }
     if counts.kept() == 0 {
         let problem = named(Problem::input(format!("of {} records none is left", counts.read)));
-        return Err(problem.hint("--map names columns, --min-length and --max-length set the limits").into());
+        let hint = hint_for(first, "--map names columns, --min-length and --max-length set the limits");
+        return Err(problem.hint(hint).into());
     }
     if counts.train == 0 {
         let problem = Problem::input(format!("all {} rows fell to the validation side", counts.val));
@@ -159,14 +192,27 @@ fn check_result(counts: &Counts, first: &FirstDrops, options: &Options) -> Resul
     Ok(())
 }
 
+/// Texts whose layout nobody knows are no defect of the mapping: what keeps them is another flag.
+fn hint_for<'a>(first: &FirstDrops, otherwise: &'a str) -> &'a str {
+    let unknown = first.first(1).any(|drop| drop.reason == Reason::Columns && drop.detail.contains("no known layout"));
+    if unknown { "--no-validate-sql keeps texts whose layout is not known, unchecked" } else { otherwise }
+}
+
 /// Decides row by row, in order, and writes.
 struct Sink {
     folder: PathBuf,
     train: Option<AtomicFile>,
     val: Option<AtomicFile>,
     dropped: Option<AtomicFile>,
-    /// With `drop_ambiguous`: rows wait here until all answers are known.
+    /// Where not every row stays: rows wait here until all are known.
     spool: Option<AtomicFile>,
+    /// What the rows in the spool are chosen by, in its order.
+    waiting: Vec<Waiting>,
+    portions: Vec<Portion>,
+    mix: Mix,
+    /// The place of the source that is being read.
+    job: usize,
+    schemas: Schemas,
     seen: HashSet<u128>,
     /// The first answer to each question over a schema.
     answers: HashMap<u128, u128>,
@@ -180,8 +226,9 @@ struct Sink {
 }
 
 impl Sink {
-    fn new(folder: &Path, options: &Options, samples: usize) -> Result<Self> {
-        let spool = match options.drop_ambiguous {
+    fn new(folder: &Path, options: &Options, portions: Vec<Portion>, mix: &Mix, samples: usize) -> Result<Self> {
+        let chooses = *mix != Mix::default() || portions.iter().any(|portion| *portion != Portion::default());
+        let spool = match options.drop_ambiguous || chooses {
             true => Some(AtomicFile::create(&folder.join("spool"))?),
             false => None,
         };
@@ -190,6 +237,11 @@ impl Sink {
             val: None,
             dropped: None,
             spool,
+            waiting: Vec::new(),
+            portions,
+            mix: mix.clone(),
+            job: 0,
+            schemas: Schemas::default(),
             seen: HashSet::new(),
             answers: HashMap::new(),
             ambiguous: HashSet::new(),
@@ -208,11 +260,12 @@ impl Sink {
     }
 
     /// Prepares a chunk in parallel, then takes its rows in order, up to the limit.
-    fn take(&mut self, chunk: &[Read], databases: &Databases, options: &Options) -> Result<()> {
+    fn take(&mut self, chunk: &[Read], job: &Job<'_>) -> Result<()> {
+        let (databases, options) = (job.databases, job.options);
         let prepared: Vec<Result<Prepared, Dropped>> = chunk
             .par_iter()
             .map(|read| match read {
-                Read::Record(record) => prepare(record, databases, options),
+                Read::Record(record) => prepare(record, databases, &self.schemas, options),
                 Read::Bad(_, reason) => Err((Reason::Unreadable, reason.clone())),
             })
             .collect();
@@ -226,14 +279,18 @@ impl Sink {
             };
             self.counts.read += 1;
             match prepared {
-                Ok(row) => self.row(row, place)?,
+                Ok(row) => self.row(row, place, options.task)?,
+                Err((Reason::Unsupported, detail)) if options.unsupported == Unsupported::Error => {
+                    let problem = Problem::input(format!("{place}: {detail}"));
+                    return Err(problem.hint("--on-unsupported drop leaves such rows out and counts them").into());
+                }
                 Err((reason, detail)) => self.drop_row(place.clone(), reason, detail)?,
             }
         }
         Ok(())
     }
 
-    fn row(&mut self, row: Prepared, place: &Place) -> Result<()> {
+    fn row(&mut self, row: Prepared, place: &Place, task: Task) -> Result<()> {
         if self.options.drop_ambiguous {
             let first = *self.answers.entry(row.keys.asked).or_insert(row.keys.answer);
             if first != row.keys.answer {
@@ -249,16 +306,33 @@ impl Sink {
             return self.drop_row(place.clone(), Reason::Duplicate, detail.into());
         }
         let side = if row.keys.validation { "val" } else { "train" };
+        let task = if row.shape == Shape::Refine { Task::SelfRefine } else { task };
+        let own = |text: &str| text.to_owned();
+        let kind = Kind {
+            shape: own(row.shape.name()),
+            task: own(task.name()),
+            statement: row.statement.map(own),
+            source: row.source.map(own),
+            hardness: row.hardness.map(own),
+            executed: row.executed,
+            conversions: row.conversions.iter().map(|name| own(name)).collect(),
+        };
         match &mut self.spool {
             None => {
-                self.counts.add_kind(row.shape.name(), row.statement, &row.conversions);
+                self.counts.add_kind(&kind);
                 self.keep(side, &row.line, &row.text)
             }
             Some(spool) => {
                 self.spooled += 1;
-                let kind = (row.shape.name(), row.statement, &row.conversions);
-                let asked = format!("{:032x}", row.keys.asked);
-                let entry = json!([asked, side, &*place.file, place.line, row.line, row.text, kind]);
+                let place_text = place.to_string();
+                self.waiting.push(Waiting {
+                    asked: row.keys.asked,
+                    source: self.job,
+                    task,
+                    select: matches!(row.statement, Some("select" | "with")),
+                    draw: Draws::of(self.options.seed, &[&place_text]).draw(),
+                });
+                let entry = json!([side, &*place.file, place.line, row.line, row.text, kind]);
                 writeln!(spool, "{entry}").context("cannot write the rows")
             }
         }
@@ -307,7 +381,9 @@ impl Sink {
         for drop in self.first_drops.first(3).filter(|drop| drop.reason.is_defect_of_the_file()) {
             problem = problem.detail(format!("{}: {}", drop.place, drop.detail));
         }
-        Err(problem.hint("--map names the columns; --max-bad SHARE lets more of them pass").into())
+        Err(problem
+            .hint(hint_for(&self.first_drops, "--map names the columns; --max-bad SHARE lets more of them pass"))
+            .into())
     }
 
     fn finish(mut self) -> Result<(Counts, FirstDrops, Vec<String>)> {
@@ -322,21 +398,25 @@ impl Sink {
         Ok((self.counts, self.first_drops, self.samples))
     }
 
-    /// Writes the rows that waited, but those whose question turned out to have several answers.
+    /// Writes the rows that waited, but those whose question turned out to have several answers and those that the mix
+    /// has no room for.
     fn unspool(&mut self) -> Result<()> {
         let path = self.folder.join("spool");
-        for line in BufReader::new(fsx::open(&path)?).lines() {
+        let waiting = std::mem::take(&mut self.waiting);
+        let alive = waiting.iter().map(|row| !self.ambiguous.contains(&row.asked)).collect();
+        let chosen = choose(&waiting, alive, &self.portions, &self.mix);
+        for ((line, row), chosen) in BufReader::new(fsx::open(&path)?).lines().zip(&waiting).zip(chosen) {
             let line = line.context("cannot read the rows back")?;
-            type Entry = (String, String, String, u64, String, String, (String, Option<String>, Vec<String>));
-            let (asked, side, file, number, row, text, (shape, statement, conversions)): Entry =
-                serde_json::from_str(&line)?;
-            let asked = u128::from_str_radix(&asked, 16).context("cannot read the rows back")?;
-            if self.ambiguous.contains(&asked) {
-                let place = Place { file: file.into(), line: number };
+            type Entry = (String, String, u64, String, String, Kind);
+            let (side, file, number, text_line, text, kind): Entry = serde_json::from_str(&line)?;
+            let place = Place { file: file.into(), line: number };
+            if self.ambiguous.contains(&row.asked) {
                 self.drop_row(place, Reason::Ambiguous, "asked again with another answer".into())?;
+            } else if !chosen {
+                self.drop_row(place, Reason::Balance, "more than the mix has room for".into())?;
             } else {
-                self.counts.add_kind(&shape, statement.as_deref(), &conversions);
-                self.keep(&side, &row, &text)?;
+                self.counts.add_kind(&kind);
+                self.keep(&side, &text_line, &text)?;
             }
         }
         fsx::remove(&path)

@@ -220,7 +220,7 @@ impl<'s> Rewriter<'s> {
             Some(factor) => binary(amount, Op::Multiply, number(factor)),
             None => amount,
         };
-        binary(build::operand(amount), Op::Multiply, interval(&format!("1 {unit}")))
+        binary(interval(&format!("1 {unit}")), Op::Multiply, build::operand(amount))
     }
 
     /// `TIMESTAMPDIFF(unit, a, b)`.

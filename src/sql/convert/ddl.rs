@@ -30,11 +30,7 @@ impl<'s> Rewriter<'s> {
         if self.source == Source::Postgres {
             return;
         }
-        let key = single_key(&table.constraints);
-        for column in &mut table.columns {
-            let is_key = key.as_ref().is_some_and(|key| super::walk::same_ident(key, &column.name));
-            self.column(column, is_key);
-        }
+        table.columns.iter_mut().for_each(|column| self.column(column));
         for constraint in std::mem::take(&mut table.constraints) {
             if let Some(constraint) = self.table_constraint(constraint, &scope) {
                 table.constraints.push(constraint);
@@ -51,7 +47,7 @@ impl<'s> Rewriter<'s> {
         }
     }
 
-    fn column(&mut self, column: &mut ColumnDef, is_key: bool) {
+    fn column(&mut self, column: &mut ColumnDef) {
         self.defined_ident(&mut column.name);
         let unsigned = self.take_words(column, &["UNSIGNED"]);
         self.take_words(column, &["ZEROFILL"]);
@@ -88,8 +84,9 @@ impl<'s> Rewriter<'s> {
                 generated_keyword: true,
             }));
             self.did("identity");
-            if is_key && !column.options.iter().any(|option| matches!(option.option, ColumnOption::NotNull)) {
-                // The key says it already.
+            let says = |option: &ColumnOptionDef| matches!(option.option, ColumnOption::NotNull | ColumnOption::Null);
+            if !column.options.iter().any(says) {
+                options.push(plain(ColumnOption::NotNull));
             }
         }
         for mut option in std::mem::take(&mut column.options) {
@@ -174,6 +171,9 @@ impl<'s> Rewriter<'s> {
                 ..unique
             }),
             TableConstraint::PrimaryKey(mut key) => {
+                if key.index_name.is_some() || key.index_type.is_some() || !key.index_options.is_empty() {
+                    self.did("storage-options-dropped");
+                }
                 (key.index_name, key.index_type) = (None, None);
                 key.index_options.clear();
                 TableConstraint::PrimaryKey(key)
@@ -221,6 +221,10 @@ impl<'s> Rewriter<'s> {
                 // name(10): the prefix of a key.
                 let ident = function.name.0.first().and_then(|part| part.as_ident().cloned());
                 column.column.expr = ident.map_or_else(build::null, Expr::Identifier);
+                self.did("storage-options-dropped");
+                if let Expr::Identifier(ident) = &mut column.column.expr {
+                    self.defined_ident(ident);
+                }
             }
         }
     }
@@ -248,7 +252,7 @@ impl<'s> Rewriter<'s> {
             match operation {
                 AlterTableOperation::AddColumn { column_def, column_position, .. } => match self.stage {
                     Stage::ToPostgres if self.source != Source::Postgres => {
-                        self.column(column_def, false);
+                        self.column(column_def);
                         *column_position = None;
                     }
                     Stage::FromPostgres(target) => self.column_from_postgres(column_def, target),
@@ -298,17 +302,4 @@ impl<'s> Rewriter<'s> {
 
 fn plain(option: ColumnOption) -> ColumnOptionDef {
     ColumnOptionDef { name: None, option }
-}
-
-fn single_key(constraints: &[TableConstraint]) -> Option<Ident> {
-    constraints.iter().find_map(|constraint| match constraint {
-        TableConstraint::PrimaryKey(key) => match key.columns.as_slice() {
-            [IndexColumn { column, .. }] => match &column.expr {
-                Expr::Identifier(ident) => Some(ident.clone()),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    })
 }

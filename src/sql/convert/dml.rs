@@ -62,13 +62,13 @@ impl<'s> Rewriter<'s> {
             let name = last(name).cloned().unwrap_or_else(|| Ident::new(""));
             scope.relations.push(Relation { name, columns, nullable: false });
         }
+        if self.source == Source::MySql && !insert.assignments.is_empty() {
+            self.insert_set(insert);
+        }
         for column in &mut insert.columns {
             if let Some(ident) = last_mut(column) {
                 self.column_name(ident, &scope);
             }
-        }
-        if self.source == Source::MySql && !insert.assignments.is_empty() {
-            self.insert_set(insert);
         }
         let types: Vec<Ty> = match table {
             Some(table) if insert.columns.is_empty() => {

@@ -38,6 +38,11 @@ impl<'s> Rewriter<'s> {
                     return Ty::Bool;
                 }
                 let ty = self.part(inner, scope);
+                if *op == UnaryOperator::PGSquareRoot && matches!(self.stage, Stage::FromPostgres(_)) {
+                    *expr = build::call("SQRT", vec![build::strip(build::take(inner))]);
+                    self.did("square-root");
+                    return Ty::Float;
+                }
                 self.number_operand(inner, ty)
             }
             Expr::IsNull(inner) | Expr::IsNotNull(inner) => {

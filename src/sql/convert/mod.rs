@@ -13,6 +13,7 @@ mod dates;
 mod ddl;
 mod dml;
 mod expression;
+mod foreign_keys;
 mod formats;
 mod functions;
 mod grouping;
@@ -25,6 +26,7 @@ mod order;
 mod read;
 mod reserved;
 mod rows;
+mod schema;
 mod scope;
 mod source;
 mod value_type;
@@ -35,6 +37,7 @@ use std::borrow::Cow;
 use super::{Dialect, Schema};
 use crate::error::Result;
 pub use rows::{Converted, Converter, Unsupported};
+pub use schema::schema_for;
 pub use source::{Finding, detect};
 
 /// What the conversion did.
@@ -101,6 +104,16 @@ struct Rewriter<'s> {
     derived: usize,
     applied: Vec<&'static str>,
     warnings: Vec<String>,
+}
+
+impl Fidelity {
+    /// The name that `--fidelity` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Idiomatic => "idiomatic",
+        }
+    }
 }
 
 impl Source {
@@ -216,7 +229,12 @@ pub fn translate<'a>(
     for (stage, source) in passes {
         let mut rewriter = Rewriter::new(stage, source, schema, fidelity);
         match &mut text.body {
-            read::Body::Statements(statements) => rewriter.statements(statements),
+            read::Body::Statements(statements) => {
+                rewriter.statements(statements);
+                if stage == Stage::ToPostgres {
+                    rewriter.foreign_keys(statements);
+                }
+            }
             read::Body::Expression(expr) => {
                 rewriter.expr(expr, &scope::Scope::default());
             }

@@ -76,7 +76,10 @@ impl<'s> Rewriter<'s> {
                 self.text_operand(&mut left, lt);
                 self.glob(left, right)
             }
-            Op::BitwiseXor if self.source == Source::MySql => (plain(left, Op::PGBitwiseXor, right), Ty::Int),
+            Op::BitwiseXor if self.source == Source::MySql => {
+                self.did("bitwise-xor");
+                (plain(left, Op::PGBitwiseXor, right), Ty::Int)
+            }
             Op::BitwiseAnd | Op::BitwiseOr | Op::PGBitwiseShiftLeft | Op::PGBitwiseShiftRight => {
                 self.number_operand(&mut left, lt);
                 self.number_operand(&mut right, rt);

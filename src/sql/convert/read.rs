@@ -99,6 +99,8 @@ fn mend(tokens: &mut Vec<TokenWithSpan>, source: Source, applied: &mut Vec<&'sta
     if source == Source::MySql {
         binary_numbers(tokens, &mut did);
         modulo_words(tokens, &mut did);
+        column_words(tokens, &mut did);
+        bangs(tokens);
         for token in tokens.iter_mut() {
             match &mut token.token {
                 Token::Whitespace(Whitespace::SingleLineComment { prefix, .. }) if prefix == "#" => {
@@ -161,6 +163,93 @@ fn binary_numbers(tokens: &mut Vec<TokenWithSpan>, did: &mut impl FnMut(&'static
         }
         at += 1;
     }
+}
+
+/// `CHARSET x` and `SIGNED` behind a column's type: what only concerns storage is not read by the parser.
+fn column_words(tokens: &mut [TokenWithSpan], did: &mut impl FnMut(&'static str)) {
+    let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+    if !first.is_some_and(|token| is_word(token, "CREATE") || is_word(token, "ALTER")) {
+        return;
+    }
+    let blank = |token: &TokenWithSpan| matches!(token.token, Token::Whitespace(_));
+    for at in 1..tokens.len() {
+        let before = tokens[..at].iter().rposition(|token| !blank(token));
+        let Some(before) = before.map(|place| &tokens[place]) else { continue };
+        let behind_type = before.token == Token::RParen || matches!(before.token, Token::Word(_));
+        if !behind_type || is_word(before, "AS") || is_word(before, "DEFAULT") {
+            continue;
+        }
+        let empty = Token::Whitespace(Whitespace::Space);
+        if is_word(&tokens[at], "SIGNED") {
+            tokens[at].token = empty;
+            did("storage-options-dropped");
+        } else if is_word(&tokens[at], "CHARSET")
+            && let Some(name) = (at + 1..tokens.len()).find(|&place| !blank(&tokens[place]))
+            && matches!(tokens[name].token, Token::Word(_))
+        {
+            tokens[at].token = empty.clone();
+            tokens[name].token = empty;
+            did("storage-options-dropped");
+        }
+    }
+}
+
+fn is_word(token: &TokenWithSpan, wanted: &str) -> bool {
+    matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
+}
+
+/// MySQL's `!a = b` is `(NOT a) = b`: `!` binds closer than every operator, NOT looser. The operand is put in brackets
+/// together with its NOT where an operator follows.
+fn bangs(tokens: &mut Vec<TokenWithSpan>) {
+    for at in (0..tokens.len()).rev() {
+        if tokens[at].token != Token::ExclamationMark {
+            continue;
+        }
+        let Some(end) = operand_end(tokens, at + 1) else { continue };
+        let next = tokens[end..].iter().map(|token| &token.token).find(|token| !matches!(token, Token::Whitespace(_)));
+        let operator = match next {
+            Some(Token::Word(word)) => {
+                matches!(word.keyword, Keyword::IN | Keyword::LIKE | Keyword::BETWEEN | Keyword::IS | Keyword::DIV)
+            }
+            Some(Token::Comma | Token::RParen | Token::SemiColon | Token::EOF) | None => false,
+            Some(_) => true,
+        };
+        let signed = tokens[..at].iter().rev().map(|token| &token.token).find(|t| !matches!(t, Token::Whitespace(_)));
+        if operator || matches!(signed, Some(Token::Minus | Token::Plus | Token::ExclamationMark)) {
+            let span = tokens[at].span;
+            tokens.insert(end, TokenWithSpan { token: Token::RParen, span });
+            tokens.insert(at, TokenWithSpan { token: Token::LParen, span });
+        }
+    }
+}
+
+/// Where the operand that begins at `from` ends: signs, then a number, a string, a name or a call, or brackets.
+fn operand_end(tokens: &[TokenWithSpan], from: usize) -> Option<usize> {
+    let mut at = from;
+    while matches!(tokens.get(at)?.token, Token::Whitespace(_) | Token::Minus | Token::Plus | Token::ExclamationMark) {
+        at += 1;
+    }
+    if tokens[at].token != Token::LParen {
+        at += 1;
+        while tokens.get(at).is_some_and(|token| token.token == Token::Period) {
+            at += 2;
+        }
+    }
+    if tokens.get(at).is_some_and(|token| token.token == Token::LParen) {
+        let mut depth = 0usize;
+        while let Some(token) = tokens.get(at) {
+            match token.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+            if depth == 0 {
+                break;
+            }
+        }
+    }
+    (at <= tokens.len()).then_some(at)
 }
 
 /// MySQL's `a MOD b`.

@@ -25,6 +25,17 @@ pub enum Unsupported {
     Error,
 }
 
+impl Unsupported {
+    /// The name that `--on-unsupported` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Drop => "drop",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// A conversion as the command line asks for it.
 #[derive(Debug)]
 pub struct Converter {

@@ -6,14 +6,17 @@
 
 mod cursor;
 mod name;
+mod prune;
 mod read;
 mod statement;
+mod styles;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use name::Name;
 pub(in crate::sql) use name::same;
+pub use styles::{Samples, Style};
 
 use super::Dialect;
 use crate::error::Result;

@@ -163,6 +163,11 @@ impl Rewriter<'_> {
                 Some(call(name, vec![arguments.remove(0), build::text(&format.to_ascii_uppercase())]))
             }
             ("TO_TIMESTAMP", Target::MySql, 1) => Some(call("FROM_UNIXTIME", std::mem::take(arguments))),
+            ("TO_TIMESTAMP", Target::Oracle, 1) => {
+                let epoch = call("TO_DATE", vec![build::text("1970-01-01"), build::text("YYYY-MM-DD")]);
+                let days = binary(build::operand(arguments.remove(0)), Op::Divide, number(86_400));
+                Some(build::operand(binary(epoch, Op::Plus, days)))
+            }
             ("TO_TIMESTAMP", Target::Sqlite, 1) => {
                 Some(call("DATETIME", vec![arguments.remove(0), build::text("unixepoch")]))
             }

@@ -75,13 +75,19 @@ impl Rewriter<'_> {
                 };
                 return (if negated { not(matched) } else { matched }, Ty::Bool);
             }
-            (Op::PGLikeMatch | Op::PGILikeMatch, _) => {
+            (Op::PGILikeMatch, _) => {
                 self.did("like-operators");
                 lower_like(left, right, false, None)
             }
-            (Op::PGNotLikeMatch | Op::PGNotILikeMatch, _) => {
+            (Op::PGNotILikeMatch, _) => {
                 self.did("like-operators");
                 lower_like(left, right, true, None)
+            }
+            (op @ (Op::PGLikeMatch | Op::PGNotLikeMatch), _) => {
+                self.did("like-operators");
+                let negated = op == Op::PGNotLikeMatch;
+                let (expr, pattern) = (Box::new(left), Box::new(right));
+                Expr::Like { negated, any: false, expr, pattern, escape_char: None }
             }
             (op @ (Op::Arrow | Op::LongArrow), target) => {
                 let path = string(&right)
@@ -119,7 +125,10 @@ impl Rewriter<'_> {
             (op @ (Op::Plus | Op::Minus), Target::MySql) if matches!(&right, Expr::Function(f) if build::function_name(f) == "MAKE_INTERVAL") => {
                 self.make_interval(left, &op, right)
             }
-            (Op::PGBitwiseXor, Target::MySql) => plain(left, Op::BitwiseXor, right),
+            (Op::PGBitwiseXor, Target::MySql) => {
+                self.did("bitwise-xor");
+                plain(left, Op::BitwiseXor, right)
+            }
             (Op::PGExp, _) => {
                 self.did("power");
                 call("POWER", vec![build::strip(left), build::strip(right)])

@@ -1,6 +1,6 @@
 //! Functions for MySQL, SQLite and Oracle.
 
-use sqlparser::ast::{DataType, Expr, FunctionArgumentClause, FunctionArguments, Value};
+use sqlparser::ast::{DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Value};
 
 use crate::sql::convert::build::{self, call, case, number, take, take_arguments};
 use crate::sql::convert::functions::result_type;
@@ -153,7 +153,7 @@ impl Rewriter<'_> {
                 *argument = case(*filter, take(argument), None);
             } else if let FunctionArguments::List(list) = &mut function.args {
                 let one = case(*filter, number(1), None);
-                list.args = vec![sqlparser::ast::FunctionArg::Unnamed(sqlparser::ast::FunctionArgExpr::Expr(one))];
+                list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(one))];
             }
             self.did("aggregate-filter");
         }
@@ -186,12 +186,18 @@ impl Rewriter<'_> {
         match target {
             Target::MySql => {
                 let separator = if list.args.len() == 2 { list.args.pop() } else { None };
-                if let Some(sqlparser::ast::FunctionArg::Unnamed(sqlparser::ast::FunctionArgExpr::Expr(Expr::Value(
-                    text,
-                )))) = separator
-                    && !matches!(&text.value, Value::SingleQuotedString(text) if text == ",")
-                {
-                    list.clauses.push(FunctionArgumentClause::Separator(text));
+                match separator {
+                    Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(text)))) => {
+                        let default = matches!(&text.value, Value::SingleQuotedString(text) if text == ",");
+                        list.clauses.extend((!default).then_some(FunctionArgumentClause::Separator(text)));
+                    }
+                    // MySQL takes only a literal there.
+                    Some(other) => {
+                        list.args.push(other);
+                        self.warn("STRING_AGG with a separator that is no literal");
+                        return;
+                    }
+                    None => {}
                 }
                 build::rename(function, "GROUP_CONCAT");
             }

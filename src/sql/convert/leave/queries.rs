@@ -149,7 +149,10 @@ impl<'s> Rewriter<'s> {
                     self.did("fetch-first");
                 }
                 match offset {
-                    Some(offset) => offset.rows = OffsetRows::Rows,
+                    Some(offset) => {
+                        offset.rows = OffsetRows::Rows;
+                        self.did("offset-rows");
+                    }
                     None => query.limit_clause = None,
                 }
             }
