@@ -130,7 +130,7 @@ fn every_problem_is_listed_at_once() {
         "base_models[0].adapters: must have at least one item",
         "training.config.rank: must be a whole number from 1 to 1024, not 2000",
         "training.config.lr_scheduler: `cosin` is none of linear, cosine, constant, polynomial, cosine_with_restarts, \
-         constant_with_warmup;          did you mean `cosine`?",
+         constant_with_warmup; did you mean `cosine`?",
         "training.config.epochs: must be a number above 0, not 0",
         "training.config.target_modules: must have at least one item",
         "training.packaging_checkpoint: must be `checkpoint-N`, `final` or `adapter`",
@@ -159,7 +159,9 @@ fn what_this_program_does_not_train_is_named_but_stops_nobody() {
     value["training"]["config"]["target_modules"] = json!("all-linear");
     value["training"]["config"]["lr_scheduler"] = json!("constant_with_warmup");
     value["training"]["config"]["method"] = json!("sft");
-    assert!(check(&value).iter().all(|f| !f.path.starts_with("training.config")), "{:#?}", check(&value));
+    let changed = ["target_modules", "lr_scheduler", "method"].map(|key| format!("training.config.{key}"));
+    let about = |path: &str| changed.iter().any(|key| path.starts_with(key.as_str()));
+    assert!(!check(&value).iter().any(|f| about(&f.path)), "{:#?}", check(&value));
 }
 
 #[test]
