@@ -11,6 +11,7 @@ pub mod embedding;
 pub mod gemm;
 pub mod linear;
 pub mod peak;
+pub mod quantised;
 pub mod random;
 pub mod rms_norm;
 pub mod rope;

@@ -7,6 +7,7 @@ use half::bf16;
 
 use super::avx512::{low_bits, low_bits32, transpose};
 use super::bf16::{Line, TILE_COLS, TILE_ROWS};
+use crate::kernels::quantised::{PANEL, Panel, STRIP};
 
 /// Whether the processor has what the functions below are compiled for.
 pub(super) fn available() -> bool {
@@ -177,6 +178,56 @@ unsafe fn pack_plain_avx512(packed: &mut [Line], w: &[bf16], n: usize, part: Par
             to = to.wrapping_add(strip_lines);
             left -= left.min(TILE_COLS);
         }
+    }
+}
+
+/// Writes a panel of b = Wᵀ, [32 of depth, 16 columns], as the `half` of a strip from line `first` on.
+pub(super) fn pack_panel_transposed(packed: &mut [Line], panel: &Panel, first: usize, half: usize) {
+    assert!(half < 2 && first + PANEL <= packed.len());
+    debug_assert!(available());
+    // SAFETY: the features were detected (`bf16::matmul` asserts it); sixteen lines, every other one from first + half.
+    unsafe { pack_panel_transposed_avx512(packed, panel, first + half) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn pack_panel_transposed_avx512(packed: &mut [Line], panel: &Panel, first: usize) {
+    let order: [u16; 32] = std::array::from_fn(|i| (i / 2 + i % 2 * 16) as u16);
+    // SAFETY: 64 bytes.
+    let order = unsafe { _mm512_loadu_si512(order.as_ptr().cast()) };
+    for (pair, [even, odd]) in panel.as_chunks::<2>().0.iter().enumerate() {
+        // SAFETY: sixteen floats each; the line lies inside the panel's lines, and lines are aligned.
+        unsafe {
+            let both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(odd.as_ptr()), _mm512_loadu_ps(even.as_ptr()));
+            let both = std::mem::transmute::<__m512bh, __m512i>(both);
+            let to = packed.as_mut_ptr().wrapping_add(first + 2 * pair);
+            _mm512_store_si512(to.cast(), _mm512_permutexvar_epi16(order, both));
+        }
+    }
+}
+
+/// Writes a panel of b = W, [16 of depth, 32 columns], as the sixteen lines of a strip from line `first` on.
+pub(super) fn pack_panel_plain(packed: &mut [Line], panel: &Panel, first: usize) {
+    assert!(first + STRIP <= packed.len());
+    debug_assert!(available());
+    // SAFETY: the features were detected (`bf16::matmul` asserts it); sixteen lines from first.
+    unsafe { pack_panel_plain_avx512(packed, panel, first) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn pack_panel_plain_avx512(packed: &mut [Line], panel: &Panel, first: usize) {
+    let mut vectors = [_mm512_setzero_si512(); 16];
+    for (column, vector) in vectors.iter_mut().enumerate() {
+        // SAFETY: sixteen floats of a column, and of the one sixteen further.
+        *vector = unsafe {
+            let (low, high) = (panel[column].as_ptr(), panel[column + 16].as_ptr());
+            std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(_mm512_loadu_ps(high), _mm512_loadu_ps(low)))
+        };
+    }
+    // Word q of a vector is rows 2q and 2q + 1 of its column: of the low sixteen columns below 8, of the high ones above.
+    for (word, vector) in transpose(vectors).into_iter().enumerate() {
+        let to = packed.as_mut_ptr().wrapping_add(first + word % 8 * 2 + word / 8);
+        // SAFETY: one of the sixteen lines, and lines are aligned.
+        unsafe { _mm512_store_si512(to.cast(), vector) };
     }
 }
 

@@ -12,6 +12,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use super::{Write, avx512bf16 as simd};
+use crate::kernels::quantised::{Blocks, PANEL, STRIP};
 
 /// Rows of a register tile. 12 × 2 vectors of sums leave room for two of the weight and a broadcast.
 pub(super) const TILE_ROWS: usize = 12;
@@ -40,19 +41,24 @@ pub(super) struct Line {
     _pairs: [u32; 16],
 }
 
-/// The right operand b [k, n] of a product, made of a row-major bf16 matrix.
+/// The right operand b [k, n] of a product.
 #[derive(Debug, Clone, Copy)]
 pub enum Right<'a> {
-    /// b = W, with W [k, n].
+    /// b = W, with W [k, n] row-major.
     Plain(&'a [bf16]),
-    /// b = Wᵀ, with W [n, k].
+    /// b = Wᵀ, with W [n, k] row-major.
     Transposed(&'a [bf16]),
+    /// b = W, with quantised W [k, n]; its dequantised values are rounded to bf16 where they are packed.
+    Quantised(Blocks<'a>),
+    /// b = Wᵀ, with quantised W [n, k].
+    QuantisedTransposed(Blocks<'a>),
 }
 
 impl Right<'_> {
     fn len(&self) -> usize {
         match self {
             Self::Plain(w) | Self::Transposed(w) => w.len(),
+            Self::Quantised(w) | Self::QuantisedTransposed(w) => w.rows() * w.cols(),
         }
     }
 }
@@ -190,6 +196,38 @@ fn pack_left(packed: &mut [u32], slivers: Slivers, pairs: usize, a: Left<'_>, k:
     }
 }
 
+/// Packs a part of b = Wᵀ: a panel is half the columns of a tile. Depth and columns begin at multiples of a panel.
+fn pack_quantised_transposed(packed: &mut [Line], w: &Blocks<'_>, part: simd::Part) {
+    let (depth, columns) = (part.depth, part.columns);
+    let mut panel = [[0.0; STRIP]; PANEL];
+    let lines = part.strip_lines();
+    for half in 0..columns.1.div_ceil(TILE_COLS) * 2 {
+        let strip = columns.0 / STRIP + half;
+        let packed = &mut packed[half / 2 * lines..][..lines];
+        for first in (0..depth.1).step_by(PANEL) {
+            if strip * STRIP < w.rows() {
+                w.panel(strip, (depth.0 + first) / PANEL, &mut panel);
+            } else {
+                panel = [[0.0; STRIP]; PANEL];
+            }
+            simd::pack_panel_transposed(packed, &panel, first, half % 2);
+        }
+    }
+}
+
+/// Packs a part of b = W: a panel is sixteen of the depth.
+fn pack_quantised(packed: &mut [Line], w: &Blocks<'_>, part: simd::Part) {
+    let (depth, columns) = (part.depth, part.columns);
+    let mut panel = [[0.0; STRIP]; PANEL];
+    let lines = part.strip_lines();
+    for first in (0..depth.1).step_by(STRIP) {
+        for strip in 0..columns.1.div_ceil(TILE_COLS) {
+            w.panel((depth.0 + first) / STRIP, columns.0 / PANEL + strip, &mut panel);
+            simd::pack_panel_plain(&mut packed[strip * lines..][..lines], &panel, first);
+        }
+    }
+}
+
 /// Both operands of a product; the left one packed.
 #[derive(Clone, Copy)]
 struct Operands<'a> {
@@ -226,6 +264,8 @@ impl Block {
             match right {
                 Right::Plain(w) => simd::pack_plain(block, w, n, part),
                 Right::Transposed(w) => simd::pack_transposed(block, w, k, part),
+                Right::Quantised(w) => pack_quantised(block, &w, part),
+                Right::QuantisedTransposed(w) => pack_quantised_transposed(block, &w, part),
             }
             let add = write == Write::Add || first > 0;
             for sliver in self.slivers.0..self.slivers.0 + self.slivers.1 {
@@ -302,6 +342,33 @@ mod tests {
         }
         for (m, k, n) in [(5, 513, 65), (25, 1025, 97), (64, 1, 1), (1, 1100, 300), (130, 31, 515), (29, 1536, 64)] {
             check(m, k, n);
+        }
+    }
+
+    #[test]
+    fn a_quantised_matrix_is_its_values_rounded_to_bf16() {
+        use crate::kernels::quantised::{Form, quantise};
+        if !available() {
+            return;
+        }
+        for (form, width) in [(Form::Q8_0, 96), (Form::Q4K, 256), (Form::Nf4, 192), (Form::Q8_0, 1120)] {
+            for (rows, m) in [(1, 5), (16, 13), (33, 7), (70, 25), (1041, 6)] {
+                let bytes = quantise(form, &random(rows * width, 8), rows, width);
+                let w = Blocks::new(form, rows, width, &bytes);
+                let mut wide = vec![0.0; rows * width];
+                wide.chunks_exact_mut(width).enumerate().for_each(|(row, into)| w.widen(row, 0, into));
+                let rounded: Vec<bf16> = wide.into_iter().map(bf16::from_f32).collect();
+                for (k, n, quantised, plain) in [
+                    (width, rows, Right::QuantisedTransposed(w), Right::Transposed(&rounded)),
+                    (rows, width, Right::Quantised(w), Right::Plain(&rounded)),
+                ] {
+                    let a = random(m * k, 9);
+                    let (mut got, mut want) = (vec![0.0; m * n], vec![0.0; m * n]);
+                    matmul(&mut got, Write::Set, (m, k, n), a[..].into(), quantised);
+                    matmul(&mut want, Write::Set, (m, k, n), a[..].into(), plain);
+                    assert_eq!(got, want, "{form:?} [{rows}, {width}] as [{k}, {n}]");
+                }
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use rayon::prelude::*;
 
 use super::{Matrix, Values};
+use crate::kernels::quantised;
 use crate::kernels::simd::{LANES, mul_add, multiversion, total};
 
 /// Numbers of the stored matrix handed to a thread at once: 128 KiB of bf16.
@@ -17,6 +18,9 @@ pub fn products(w: Matrix<'_>, small: &[f32], out: &mut [f32]) {
     if n == 0 || k == 0 || small.is_empty() {
         return out.fill(0.0);
     }
+    if let Values::Quantised(blocks) = w.values() {
+        return quantised::products(&blocks, small, out);
+    }
     let r = small.len() / k;
     assert!(small.len() == r * k && out.len() == n * r, "[{n}, {k}] times {r} rows");
     let rows = ELEMENTS_PER_TASK.div_ceil(k).next_multiple_of(8);
@@ -27,7 +31,7 @@ pub fn products(w: Matrix<'_>, small: &[f32], out: &mut [f32]) {
             match w.values() {
                 Values::F32(v) => return super::avx512::products_f32(&v[range], small, k, out),
                 Values::Bf16(v) => return super::avx512::products_bf16(&v[range], small, k, out),
-                Values::F16(_) => {}
+                Values::F16(_) | Values::Quantised(_) => {}
             }
         }
         let mut row = vec![0.0; k];

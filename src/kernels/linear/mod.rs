@@ -1,8 +1,8 @@
 //! Linear with a frozen weight: the output and the input gradient, nothing for the weight.
 //!
 //! Weights stay in the dtype they are stored in. Processors with AVX-512-BF16 multiply bf16 weights as they are, rounding
-//! the activations; elsewhere, and in the exact forms, tiles of the weight are widened to f32, never the whole. Sums are
-//! f32.
+//! the activations; elsewhere, and in the exact forms, tiles of the weight are widened to f32, never the whole.
+//! Quantised weights are dequantised in the same tiles, to bf16 or to f32. Sums are f32.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -14,6 +14,7 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::gemm::{self, Mat, MatMut, Write};
+use super::quantised::{Blocks, PANEL, STRIP};
 
 /// Elements of a weight tile that is widened at once: 1 MiB of f32, which stays in a core's L2 cache.
 const TILE_ELEMENTS: usize = 1 << 18;
@@ -30,6 +31,8 @@ pub enum Values<'a> {
     Bf16(&'a [bf16]),
     /// IEEE half.
     F16(&'a [f16]),
+    /// Quantised blocks.
+    Quantised(Blocks<'a>),
 }
 
 /// A frozen weight [out, in].
@@ -48,6 +51,10 @@ impl<'a> Matrix<'a> {
             Values::F32(v) => v.len(),
             Values::Bf16(v) => v.len(),
             Values::F16(v) => v.len(),
+            Values::Quantised(blocks) => {
+                assert_eq!((blocks.rows(), blocks.cols()), (out, inner), "quantised weight");
+                out * inner
+            }
         };
         assert_eq!(len, out * inner, "weight [{out}, {inner}]");
         Self { values, out, inner, exact: false }
@@ -76,55 +83,69 @@ impl<'a> Matrix<'a> {
 
     /// Row `row` in f32.
     pub fn widen_row(&self, row: usize, into: &mut [f32]) {
-        let range = row * self.inner..(row + 1) * self.inner;
-        widen(self.values, range, into);
+        self.widen_columns(row, 0, into);
     }
 
-    /// Rows `rows` in f32, parallel over rows.
-    fn widen_rows(&self, rows: std::ops::Range<usize>, into: &mut [f32]) {
-        let first = rows.start;
-        into.par_chunks_exact_mut(self.inner)
-            .enumerate()
-            .with_min_len(8)
-            .for_each(|(i, row)| self.widen_row(first + i, row));
+    /// Row `row`, columns `first..first + into.len()`, in f32.
+    fn widen_columns(&self, row: usize, first: usize, into: &mut [f32]) {
+        let start = row * self.inner + first;
+        let range = start..start + into.len();
+        match self.values {
+            Values::F32(v) => into.copy_from_slice(&v[range]),
+            Values::Bf16(v) => {
+                for (to, from) in into.iter_mut().zip(&v[range]) {
+                    *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+                }
+            }
+            Values::F16(v) => {
+                for (to, from) in into.iter_mut().zip(&v[range]) {
+                    *to = from.to_f32();
+                }
+            }
+            Values::Quantised(blocks) => blocks.widen(row, first, into),
+        }
+    }
+
+    /// The tile of rows from `start` and columns `first..first + width`, row-major in f32, parallel over strips. Tiles
+    /// of quantised weights begin and end with strips and panels.
+    fn widen_tile(&self, start: usize, first: usize, width: usize, into: &mut [f32]) {
+        let strips = into.par_chunks_mut(STRIP * width).enumerate();
+        strips.for_each(|(strip, into)| self.widen_strip(start + strip * STRIP, first, width, into));
+    }
+
+    /// At most [`STRIP`] rows of such a tile.
+    fn widen_strip(&self, start: usize, first: usize, width: usize, into: &mut [f32]) {
+        if let Values::Quantised(blocks) = self.values {
+            assert!(start.is_multiple_of(STRIP));
+            return blocks.widen_strip(start / STRIP, first, width, into);
+        }
+        for (i, row) in into.chunks_exact_mut(width).enumerate() {
+            self.widen_columns(start + i, first, row);
+        }
     }
 
     /// Σ over the row of w², for every row, `[out]`; in f64 so that DoRA's norms are exact to f32.
     pub fn row_norms_squared(&self) -> Vec<f64> {
-        (0..self.out)
-            .into_par_iter()
-            .map_init(
-                || vec![0.0; self.inner],
-                |row, i| {
-                    self.widen_row(i, row);
-                    row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum()
-                },
-            )
-            .collect()
-    }
-}
-
-fn widen(values: Values<'_>, range: std::ops::Range<usize>, into: &mut [f32]) {
-    match values {
-        Values::F32(v) => into.copy_from_slice(&v[range]),
-        Values::Bf16(v) => {
-            for (to, from) in into.iter_mut().zip(&v[range]) {
-                *to = f32::from_bits(u32::from(from.to_bits()) << 16);
-            }
-        }
-        Values::F16(v) => {
-            for (to, from) in into.iter_mut().zip(&v[range]) {
-                *to = from.to_f32();
-            }
-        }
+        let mut norms = vec![0.0; self.out];
+        norms.par_chunks_mut(STRIP).enumerate().for_each_init(
+            || vec![0.0; STRIP * self.inner],
+            |rows, (strip, norms)| {
+                let rows = &mut rows[..norms.len() * self.inner];
+                self.widen_strip(strip * STRIP, 0, self.inner, rows);
+                for (norm, row) in norms.iter_mut().zip(rows.chunks_exact(self.inner)) {
+                    *norm = row.iter().map(|v| f64::from(*v) * f64::from(*v)).sum();
+                }
+            },
+        );
+        norms
     }
 }
 
 /// y (=, +=) x·Wᵀ, with x [rows, in], y [rows, out]. Where [`rounds_activations`], x is rounded to bf16.
 pub fn forward(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write: Write) {
     #[cfg(target_arch = "x86_64")]
-    if let (Values::Bf16(values), true) = (w.values, rounds_activations(w, rows)) {
-        return gemm::bf16::matmul(y, write, (rows, w.inner, w.out), x.into(), gemm::bf16::Right::Transposed(values));
+    if let Some(right) = rounding_right(w, rows, true) {
+        return gemm::bf16::matmul(y, write, (rows, w.inner, w.out), x.into(), right);
     }
     forward_exact(x, rows, w, y, write);
 }
@@ -132,8 +153,8 @@ pub fn forward(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write: Writ
 /// dx (=, +=) dy·W, with dy [rows, out], dx [rows, in]. Where [`rounds_activations`], dy is rounded to bf16.
 pub fn backward_input(dy: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f32], write: Write) {
     #[cfg(target_arch = "x86_64")]
-    if let (Values::Bf16(values), true) = (w.values, rounds_activations(w, rows)) {
-        return gemm::bf16::matmul(dx, write, (rows, w.out, w.inner), dy.into(), gemm::bf16::Right::Plain(values));
+    if let Some(right) = rounding_right(w, rows, false) {
+        return gemm::bf16::matmul(dx, write, (rows, w.out, w.inner), dy.into(), right);
     }
     backward_input_exact(dy, rows, w, dx, write);
 }
@@ -142,9 +163,9 @@ pub fn backward_input(dy: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f32], wr
 pub fn backward_input_scaled(dy: &[f32], gain: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f32], write: Write) {
     assert_eq!(gain.len(), w.out, "gain of a linear");
     #[cfg(target_arch = "x86_64")]
-    if let (Values::Bf16(values), true) = (w.values, rounds_activations(w, rows)) {
+    if let Some(right) = rounding_right(w, rows, false) {
         let left = gemm::bf16::Left { values: dy, gain: Some(gain) };
-        return gemm::bf16::matmul(dx, write, (rows, w.out, w.inner), left, gemm::bf16::Right::Plain(values));
+        return gemm::bf16::matmul(dx, write, (rows, w.out, w.inner), left, right);
     }
     let mut scaled = vec![0.0; dy.len()];
     scaled.par_chunks_exact_mut(w.out).zip(dy.par_chunks_exact(w.out)).with_min_len(8).for_each(|(to, dy)| {
@@ -155,11 +176,31 @@ pub fn backward_input_scaled(dy: &[f32], gain: &[f32], rows: usize, w: Matrix<'_
     backward_input_exact(&scaled, rows, w, dx, write);
 }
 
-/// Whether the products with `rows` rows round their activations to bf16 (sums stay f32): a bf16 weight, more rows
-/// than decoding has, and a processor with AVX-512-BF16, which multiplies bf16 twice as fast as f32.
+/// The weight as the right operand of a product that rounds activations; none where none does.
+#[cfg(target_arch = "x86_64")]
+fn rounding_right(w: Matrix<'_>, rows: usize, transposed: bool) -> Option<gemm::bf16::Right<'_>> {
+    use gemm::bf16::Right;
+    if !rounds_activations(w, rows) {
+        return None;
+    }
+    match (w.values, transposed) {
+        (Values::Bf16(values), true) => Some(Right::Transposed(values)),
+        (Values::Bf16(values), false) => Some(Right::Plain(values)),
+        (Values::Quantised(blocks), true) => Some(Right::QuantisedTransposed(blocks)),
+        (Values::Quantised(blocks), false) => Some(Right::Quantised(blocks)),
+        (Values::F32(_) | Values::F16(_), _) => None,
+    }
+}
+
+/// Whether the products with `rows` rows round their activations, and dequantised weights, to bf16 (sums stay f32): a
+/// bf16 or quantised weight, more rows than decoding has, and a processor with AVX-512-BF16, which multiplies bf16 twice
+/// as fast as f32.
 pub fn rounds_activations(w: Matrix<'_>, rows: usize) -> bool {
     #[cfg(target_arch = "x86_64")]
-    return !w.exact && matches!(w.values, Values::Bf16(_)) && rows > FEW_ROWS && gemm::bf16::available();
+    return !w.exact
+        && matches!(w.values, Values::Bf16(_) | Values::Quantised(_))
+        && rows > FEW_ROWS
+        && gemm::bf16::available();
     #[cfg(not(target_arch = "x86_64"))]
     return {
         let _ = (w, rows);
@@ -180,12 +221,12 @@ pub fn forward_exact(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write
     if let Values::F32(values) = w.values {
         return gemm::matmul(MatMut::new(y, rows, w.out), write, 1.0, x, Mat::new(values, w.out, w.inner).t());
     }
-    let tile_rows = (TILE_ELEMENTS / w.inner.max(1)).clamp(1, w.out);
+    let tile_rows = (TILE_ELEMENTS / w.inner.max(1)).max(1).next_multiple_of(STRIP).min(w.out);
     let mut tile = vec![0.0; tile_rows * w.inner];
     for first in (0..w.out).step_by(tile_rows) {
         let count = tile_rows.min(w.out - first);
         let tile = &mut tile[..count * w.inner];
-        w.widen_rows(first..first + count, tile);
+        w.widen_tile(first, 0, w.inner, tile);
         let dst = MatMut::columns(y, rows, w.out, first, count);
         gemm::matmul(dst, write, 1.0, x, Mat::new(tile, count, w.inner).t());
     }
@@ -199,15 +240,12 @@ pub fn backward_input_exact(dy: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f3
         return gemm::matmul(MatMut::new(dx, rows, w.inner), write, 1.0, dy, Mat::new(values, w.out, w.inner));
     }
     // Tiles run over the input so that every element of dx is one sum over all outputs.
-    let tile_cols = (TILE_ELEMENTS / w.out.max(1)).clamp(16.min(w.inner), w.inner);
+    let tile_cols = (TILE_ELEMENTS / w.out.max(1)).max(1).next_multiple_of(PANEL).min(w.inner);
     let mut tile = vec![0.0; tile_cols * w.out];
     for first in (0..w.inner).step_by(tile_cols) {
         let count = tile_cols.min(w.inner - first);
         let tile = &mut tile[..count * w.out];
-        tile.par_chunks_exact_mut(count).enumerate().with_min_len(32).for_each(|(row, into)| {
-            let start = row * w.inner + first;
-            widen(w.values, start..start + count, into);
-        });
+        w.widen_tile(0, first, count, tile);
         let dst = MatMut::columns(dx, rows, w.inner, first, count);
         gemm::matmul(dst, write, 1.0, dy, Mat::new(tile, w.out, count));
     }
@@ -241,6 +279,7 @@ pub fn add_bias(y: &mut [f32], bias: &[f32]) {
 mod tests {
     use super::*;
     use crate::kernels::check::{assert_close, assert_gradient, dot as dot64, narrow, random64};
+    use crate::kernels::quantised::{Form, quantise};
 
     #[test]
     fn reference_backward_is_the_slope() {
@@ -252,7 +291,17 @@ mod tests {
 
     #[test]
     fn every_dtype_equals_the_reference_on_its_own_values() {
-        for (rows, out, inner) in [(1, 3, 5), (2, 33, 16), (4, 7, 100), (5, 65, 33), (40, 1030, 300), (9, 1, 1)] {
+        for (rows, out, inner) in [
+            (1, 3, 5),
+            (2, 33, 16),
+            (4, 7, 100),
+            (5, 65, 33),
+            (40, 1030, 300),
+            (9, 1, 1),
+            (3, 35, 256),
+            (21, 70, 64),
+            (17, 1050, 512),
+        ] {
             let x = narrow(&random64(rows * inner, 4));
             let dy = narrow(&random64(rows * out, 5));
             let w = narrow(&random64(out * inner, 6));
@@ -260,17 +309,25 @@ mod tests {
             let h: Vec<f16> = w.iter().map(|v| f16::from_f32(*v)).collect();
             let widen = |m: Matrix<'_>| {
                 let mut all = vec![0.0; out * inner];
-                m.widen_rows(0..out, &mut all);
+                m.widen_tile(0, 0, inner, &mut all);
                 all.iter().map(|v| f64::from(*v)).collect::<Vec<_>>()
             };
             let wide = |v: &[f32]| v.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
-            for values in [Values::F32(&w), Values::Bf16(&b), Values::F16(&h)] {
+            let q = [Form::Q8_0, Form::Q4K, Form::Nf4]
+                .into_iter()
+                .filter(|form| inner.is_multiple_of(form.block()))
+                .map(|form| (form, quantise(form, &w, out, inner)))
+                .collect::<Vec<_>>();
+            let q = q.iter().map(|(form, bytes)| Values::Quantised(Blocks::new(*form, out, inner, bytes)));
+            for values in [Values::F32(&w), Values::Bf16(&b), Values::F16(&h)].into_iter().chain(q) {
                 let m = Matrix::new(values, out, inner);
-                let truth = widen(m);
+                let exact = widen(m);
                 let round = |v: &[f32]| match rounds_activations(m, rows) {
                     true => v.iter().map(|v| bf16::from_f32(*v).to_f64()).collect(),
                     false => wide(v),
                 };
+                // Where activations are rounded, so are dequantised weights.
+                let truth = round(&narrow(&exact));
                 let mut y = vec![0.5; rows * out];
                 forward(&x, rows, m, &mut y, Write::Add);
                 let want: Vec<f64> = reference::forward(&round(&x), &truth, inner).iter().map(|v| v + 0.5).collect();
@@ -287,9 +344,9 @@ mod tests {
                 backward_input_scaled(&dy, &gain, rows, m, &mut dx, Write::Set);
                 assert_close(&dx, &reference::backward_input(&round(&scaled), &truth, inner), 1e-5);
                 forward_exact(&x, rows, m, &mut y, Write::Set);
-                assert_close(&y, &reference::forward(&wide(&x), &truth, inner), 1e-5);
+                assert_close(&y, &reference::forward(&wide(&x), &exact, inner), 1e-5);
                 backward_input_exact(&dy, rows, m, &mut dx, Write::Set);
-                assert_close(&dx, &reference::backward_input(&wide(&dy), &truth, inner), 1e-5);
+                assert_close(&dx, &reference::backward_input(&wide(&dy), &exact, inner), 1e-5);
             }
         }
     }
