@@ -15,6 +15,9 @@ use crate::model::{Linear, Saved, Site};
 /// Multiplies x [rows, in] by its dropout mask: the same one whenever it is called in a step.
 pub(super) type Drop<'a> = dyn Fn(&mut [f32]) + Sync + 'a;
 
+/// Up to this many rows are answered, not trained: decoding.
+const FEW_ROWS: usize = 4;
+
 /// What one linear's adapter is made of, besides its parameters.
 #[derive(Debug)]
 pub(super) struct Branch {
@@ -104,6 +107,9 @@ impl Branch {
         saved: Option<&mut Saved>,
         drop: Option<&Drop<'_>>,
     ) {
+        if saved.is_none() && drop.is_none() && x.len() <= FEW_ROWS * base.inner() {
+            return self.answer(base, values, x, y);
+        }
         let dropped = dropped(x, drop);
         let branch_input = dropped.as_deref().unwrap_or(x);
         let low_rank = self.low_rank(base, values, branch_input);
@@ -137,6 +143,30 @@ impl Branch {
         }
         if let Some(saved) = saved {
             saved.0 = vec![low_rank, keep];
+        }
+    }
+
+    /// [`Branch::forward`] of a few rows while answering: beside the base's product two small ones in one pass each.
+    fn answer(&self, base: &Linear, values: Values<'_>, x: &[f32], y: &mut [f32]) {
+        base.product(x, y);
+        let rows = x.len() / base.inner();
+        let a = linear::Matrix::new(linear::Values::F32(values.a), self.rank, base.inner());
+        let mut low_rank = vec![0.0; self.rank * rows];
+        linear::few::products(a, x, &mut low_rank);
+        let mut own = vec![0.0; self.rank];
+        for (row, y) in y.chunks_exact_mut(base.out()).enumerate() {
+            for (own, low_rank) in own.iter_mut().zip(low_rank[row..].iter().step_by(rows)) {
+                *own = self.scaling * low_rank;
+            }
+            for (y, b) in y.iter_mut().zip(values.b.chunks_exact(self.rank)) {
+                *y += b.iter().zip(&own).map(|(b, x)| b * x).sum::<f32>();
+            }
+            if values.m.is_some() {
+                y.iter_mut().zip(&self.norms.gain).for_each(|(y, g)| *y *= g);
+            }
+            if let Some(bias) = base.bias() {
+                y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
+            }
         }
     }
 

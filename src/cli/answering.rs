@@ -2,6 +2,7 @@
 
 mod grammars;
 pub(super) mod live;
+pub(super) mod weights;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,17 +27,19 @@ use crate::generate::sampler::Pick;
 use crate::generate::settings::{Origin, Overrides, Settings};
 use crate::generate::validation::{Mode, Verdict};
 use crate::manifest::{BaseModel, Manifest, last_component};
-use crate::model::{Decoder, identity, locate};
+use crate::model::{Decoder, Quantisation, identity, locate};
 use crate::package;
 use crate::registry::Registry;
 use crate::sql::Dialect;
 use live::on_this_console;
+use weights::quantisation;
 
 /// Who answers, loaded.
 #[derive(Debug)]
 pub(super) struct Loaded {
     decoder: Arc<Decoder>,
     base_dir: PathBuf,
+    quantisation: Option<Quantisation>,
     adapter: Option<Adapter>,
     tokenizer: TextTokenizer,
     end_ids: Vec<u32>,
@@ -51,12 +54,12 @@ pub(super) struct Loaded {
 }
 
 /// Who is to answer, found but not loaded.
-struct Found {
-    name: String,
-    expert: Option<(String, String)>,
-    manifest: Option<(Manifest, BaseModel)>,
-    adapter_dir: Option<PathBuf>,
-    base_dir: PathBuf,
+pub(super) struct Found {
+    pub name: String,
+    pub expert: Option<(String, String)>,
+    pub manifest: Option<(Manifest, BaseModel)>,
+    pub adapter_dir: Option<PathBuf>,
+    pub base_dir: PathBuf,
 }
 
 impl Loaded {
@@ -82,11 +85,13 @@ impl Loaded {
         let tokenizer_dir = found.adapter_dir.as_deref().filter(|dir| dir.join("tokenizer.json").is_file());
         let tokenizer = TextTokenizer::load(tokenizer_dir.unwrap_or(&found.base_dir))?;
         let layout = layout(model, entry, &tokenizer)?;
-        let decoder = match previous.filter(|previous| previous.base_dir == found.base_dir) {
+        let quantisation = quantisation(model, manifest, entry)?;
+        let same = |previous: &&Loaded| previous.base_dir == found.base_dir && previous.quantisation == quantisation;
+        let decoder = match previous.filter(same) {
             Some(previous) => Arc::clone(&previous.decoder),
             None => {
                 ui.note(&on_this_console(&format!("loading {} …", found.base_dir.display())));
-                Arc::new(Decoder::load(&found.base_dir)?.with_exact_activations())
+                Arc::new(weights::load_decoder(&found.base_dir, quantisation, ui)?.with_exact_activations())
             }
         };
         let adapter = found.adapter_dir.as_deref().map(|dir| Adapter::load(dir, &decoder)).transpose()?;
@@ -98,6 +103,7 @@ impl Loaded {
         Ok(Self {
             decoder,
             base_dir: found.base_dir,
+            quantisation,
             adapter,
             tokenizer,
             end_ids,
@@ -141,6 +147,7 @@ impl Loaded {
             "expert": self.expert.as_ref().map(|(name, version)| json!({"name": name, "version": version})),
             "adapter": self.adapter.is_some(),
             "base_model": self.base_dir,
+            "quantization": self.quantisation.map(|quantisation| quantisation.name()),
             "layout": self.layout.name(),
             "dialect": self.dialect,
             "settings": self.settings.to_json(),
@@ -171,7 +178,7 @@ impl Loaded {
     }
 }
 
-fn find(model: &ModelArgs) -> Result<Found> {
+pub(super) fn find(model: &ModelArgs) -> Result<Found> {
     let home = expert_home();
     let base = |named: Option<&str>, folder: &Path| match (&model.base_model, named) {
         (Some(flag), _) => locate(flag, &home, false),

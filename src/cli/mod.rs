@@ -7,6 +7,7 @@ mod command_line;
 pub mod home;
 pub mod ui;
 
+mod bench;
 mod chat;
 mod completions;
 mod convert;
@@ -83,6 +84,7 @@ fn dispatch(command: Command, ui: &Ui) -> Result<()> {
         Command::Uninstall(args) => uninstall::run(&args, ui),
         Command::Chat(args) => chat::run(&args, ui),
         Command::Infer(args) => infer::run(&args, ui),
+        Command::Bench(args) => bench::run(&args, ui),
         Command::Convert(args) => convert::run(&args, ui),
         Command::Grammar(args) => grammar::run(&args, ui),
         Command::Completions(args) => completions::run(&args, &mut Cli::command(), ui),

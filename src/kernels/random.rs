@@ -27,13 +27,18 @@ pub fn uniform(key: u64, len: usize, bound: f64) -> Vec<f32> {
 
 /// `len` numbers from N(0, deviation²) for this key (Box–Muller).
 pub fn normal(key: u64, len: usize, deviation: f64) -> Vec<f32> {
+    normal_part(key, 0..len as u64, deviation)
+}
+
+/// Some of the numbers of [`normal`].
+pub fn normal_part(key: u64, part: std::ops::Range<u64>, deviation: f64) -> Vec<f32> {
     let draw = |i: u64| {
         let radius = (-2.0 * (1.0 - unit(key, i & !1)).ln()).sqrt();
         let angle = std::f64::consts::TAU * unit(key, i | 1);
         let direction = if i.is_multiple_of(2) { angle.cos() } else { angle.sin() };
         (deviation * radius * direction) as f32
     };
-    (0..len).into_par_iter().map(|i| draw(i as u64)).collect()
+    (part.start as usize..part.end as usize).into_par_iter().map(|i| draw(i as u64)).collect()
 }
 
 /// Multiplies a row by its dropout mask: 0 with probability `p`, else 1/(1−p).

@@ -13,6 +13,9 @@ pub struct BaseModel {
     pub sha256: Option<String>,
     /// `int4`, `int8`, `nf4`, `fp16`, `bf16` or `none`.
     pub quantization: Option<String>,
+    /// Whether the embedding and the head are quantised too; `training.config.quantize_embeddings` where the entry is
+    /// silent.
+    pub quantize_embeddings: Option<bool>,
     /// A name or an object.
     pub rope_scaling: Option<Value>,
     /// The chat layout its rows were trained with.

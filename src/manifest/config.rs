@@ -213,6 +213,8 @@ keys! {
         save_dtype: String,
         /// Upstream's Arrow cache.
         pretokenized_cache: String,
+        /// Quantise the embedding and the head like the linears (`base_models[].quantization`).
+        quantize_embeddings: bool,
     }
 }
 

@@ -167,6 +167,13 @@ impl Manifest {
         Ok(TrainingConfig::from_object(&merged))
     }
 
+    /// How the weights of a base model are to be held: `quantization`, and whether the embedding and the head are too
+    /// (`quantize_embeddings` of the entry, else of `training.config`).
+    pub fn quantization<'a>(&self, entry: &'a BaseModel) -> (Option<&'a str>, bool) {
+        let config = || self.raw.pointer("/training/config/quantize_embeddings").and_then(Value::as_bool);
+        (entry.quantization.as_deref(), entry.quantize_embeddings.or_else(config).unwrap_or(false))
+    }
+
     /// The `training.decoding` block.
     pub fn decoding(&self) -> Decoding {
         self.decoding.clone()

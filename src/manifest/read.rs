@@ -60,6 +60,7 @@ fn base_model(object: &Map<String, Value>, adapters: Option<&Value>) -> BaseMode
         name: text("name").unwrap_or_default(),
         sha256: text("sha256").map(|hash| hash.trim_start_matches("sha256:").to_lowercase()),
         quantization: text("quantization"),
+        quantize_embeddings: field(Some(object), "quantize_embeddings"),
         rope_scaling: field(Some(object), "rope_scaling"),
         prompt_template: text("prompt_template"),
         adapters: objects(adapters).map(adapter).collect(),

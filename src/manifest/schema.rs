@@ -158,6 +158,7 @@ const BASE_MODEL_V1: &[Field] = &[
     must("name", Kind::NonEmpty),
     f("sha256", Kind::Hash),
     f("quantization", QUANTIZATION),
+    f("quantize_embeddings", Kind::Bool),
     f("rope_scaling", ROPE_SCALING),
     f("prompt_template", TEMPLATE),
     f("training_overrides", Kind::Object(CONFIG_OPTIONAL)),
@@ -171,6 +172,7 @@ const BASE_MODEL: &[Field] = &[
     must("name", Kind::NonEmpty),
     f("sha256", Kind::Hash),
     f("quantization", QUANTIZATION),
+    f("quantize_embeddings", Kind::Bool),
     f("rope_scaling", ROPE_SCALING),
     f("prompt_template", TEMPLATE),
     must("adapters", Kind::NonEmptyList(&Kind::Object(ADAPTER))),
@@ -380,5 +382,6 @@ const fn config(needed: bool) -> [Field; 64] {
         f("gradient_checkpointing_kwargs", Kind::Map(&Kind::Any)),
         f("save_dtype", Kind::OneOf(&["float32", "bfloat16"])),
         f("pretokenized_cache", Kind::Text),
+        f("quantize_embeddings", Kind::Bool),
     ]
 }

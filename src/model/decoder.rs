@@ -11,6 +11,7 @@ use super::fresh::{Fresh, Tensors};
 use super::layer::{Kept, Layer, Linear, Pass};
 use super::sites::{Adapters, Norm, RowNoise, Site, TrainableAdapters};
 use super::weight::{Checkpoint, TensorMut, Weight};
+use super::weight_cache::{self, Quantisation};
 use crate::error::{Problem, Result};
 use crate::kernels::rope::Table;
 use crate::kernels::{attention, cross_entropy, linear, rms_norm};
@@ -32,10 +33,8 @@ pub struct Decoder {
 /// Keys and values of one sequence, per layer.
 #[derive(Debug, Clone, Default)]
 pub struct KvCache {
-    /// (keys after rotation, values), each [len, kv_heads·head_dim].
-    layers: Vec<(Vec<f32>, Vec<f32>)>,
+    layers: Vec<attention::Cache>,
     len: usize,
-    width: usize,
 }
 
 impl KvCache {
@@ -52,10 +51,7 @@ impl KvCache {
     /// Forgets everything after the first `len` tokens.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
-        for (k, v) in &mut self.layers {
-            k.truncate(self.len * self.width);
-            v.truncate(self.len * self.width);
-        }
+        self.layers.iter_mut().for_each(|layer| layer.truncate(self.len));
     }
 }
 
@@ -93,6 +89,31 @@ impl Decoder {
             checkpointing: Checkpointing::Off,
             config,
         })
+    }
+
+    /// Loads a HF folder with quantised linears, and embeddings if asked: made once, then mapped from
+    /// `cache`/quantised (see [`Quantisation`]). The second value says what could not be held in the form asked for.
+    pub fn load_quantised(
+        dir: &Path,
+        quantisation: Quantisation,
+        cache: &Path,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(Self, Vec<String>)> {
+        let mut decoder = Self::load(dir)?;
+        let notes = weight_cache::quantise(&mut decoder, dir, quantisation, cache, progress)?;
+        Ok((decoder, notes))
+    }
+
+    /// Bytes of all weights, mapped or not.
+    pub fn weight_bytes(&mut self) -> usize {
+        let mut bytes = 0;
+        self.visit_tensors(&mut |_, tensor| {
+            bytes += match tensor {
+                TensorMut::Matrix(weight) => weight.bytes(),
+                TensorMut::Vector(values) => values.len() * 4,
+            };
+        });
+        bytes
     }
 
     /// Keeps f32 activations in all products, also where the processor would multiply bf16 weights faster with rounded
@@ -331,11 +352,7 @@ impl Decoder {
 
     /// An empty cache for one sequence.
     pub fn new_cache(&self) -> KvCache {
-        KvCache {
-            layers: vec![Default::default(); self.layers.len()],
-            len: 0,
-            width: self.config.num_key_value_heads * self.config.head_dim,
-        }
+        KvCache { layers: vec![attention::Cache::default(); self.layers.len()], len: 0 }
     }
 
     /// Appends `inputs[i]` (at least one token) to sequence `i` and returns the logits of its last token,
@@ -360,16 +377,17 @@ impl Decoder {
         let mut x = self.embed(&ids)?;
         let table = self.table(&positions);
         let pass = Pass { config: &self.config, table: &table, positions: &positions, noise: None };
-        let (qw, kvw) = (self.config.num_attention_heads * self.config.head_dim, self.new_cache().width);
+        let qw = self.config.num_attention_heads * self.config.head_dim;
+        let kvw = self.config.num_key_value_heads * self.config.head_dim;
         for (index, layer) in self.layers.iter().enumerate() {
             let shape = pass.shape(index);
             let mut attend = |q: &[f32], k: &[f32], v: &[f32], out: &mut [f32], _: &mut [f32]| {
                 for (range, cache) in ranges.iter().zip(caches.iter_mut()) {
-                    let (keys, values) = &mut cache.layers[index];
-                    keys.extend_from_slice(&k[range.start * kvw..range.end * kvw]);
-                    values.extend_from_slice(&v[range.start * kvw..range.end * kvw]);
+                    let new = range.start * kvw..range.end * kvw;
+                    let layer = &mut cache.layers[index];
+                    layer.push(shape, &k[new.clone()], &v[new]);
                     let rows = range.start * qw..range.end * qw;
-                    attention::forward_cached(shape, &q[rows.clone()], keys, values, &mut out[rows]);
+                    attention::forward_cached(shape, &q[rows.clone()], layer, &mut out[rows]);
                 }
             };
             layer.forward(&mut x, &pass, adapters, &mut attend, None);

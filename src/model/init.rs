@@ -1,17 +1,22 @@
 //! Models from random numbers: a HF folder (config.json, generation_config.json, model.safetensors) given only shapes.
 //! Their answers are noise; they serve for trying things out, for tests, and as the start of training from scratch.
 
-use std::collections::HashMap;
+use std::io::Write as _;
 use std::path::Path;
 
 use half::bf16;
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
-use serde_json::json;
+use rayon::prelude::*;
+use serde_json::{Map, Value, json};
 
 use crate::error::Result;
 use crate::fsx;
-use crate::kernels::random::{mix, normal};
+use crate::kernels::random::{mix, normal_part};
+
+/// Numbers drawn by one thread at once; even, as they come in pairs.
+const PART: usize = 1 << 16;
+
+/// Such parts held in memory.
+const PARTS_AT_ONCE: usize = 64;
 
 /// Shapes of a Qwen3 model with tied embeddings.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,10 +80,9 @@ impl RandomModel {
 /// Writes the folder. Linears are N(0, 1/in), the embedding N(0, 4/hidden) so that logits have a deviation of about 2
 /// and an adapter can reach any of them; norms are 1.
 pub fn write_random(dir: &Path, model: &RandomModel) -> Result<()> {
-    let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = Vec::new();
+    let mut tensors = Vec::new();
     let mut gaussian = |name: String, rows: usize, cols: usize, deviation: f64| {
-        let key = name.bytes().fold(mix(&[model.seed]), |key, byte| mix(&[key, u64::from(byte)]));
-        tensors.push((name, vec![rows, cols], normal(key, rows * cols, deviation)));
+        tensors.push(Tensor { name, shape: vec![rows, cols], deviation: Some(deviation) });
     };
     let (hidden, mlp) = (model.hidden_size, model.intermediate_size);
     let (q, kv) = (model.heads * model.head_dim, model.kv_heads * model.head_dim);
@@ -102,24 +106,9 @@ pub fn write_random(dir: &Path, model: &RandomModel) -> Result<()> {
         ones.push((format!("{path}.self_attn.q_norm.weight"), model.head_dim));
         ones.push((format!("{path}.self_attn.k_norm.weight"), model.head_dim));
     }
-    tensors.extend(ones.into_iter().map(|(name, len)| (name, vec![len], vec![1.0; len])));
-
-    let bytes = |values: &[f32]| -> Vec<u8> {
-        if model.bf16 {
-            values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect()
-        } else {
-            values.iter().flat_map(|v| v.to_le_bytes()).collect()
-        }
-    };
-    let dtype = if model.bf16 { Dtype::BF16 } else { Dtype::F32 };
-    let data: Vec<Vec<u8>> = tensors.iter().map(|(_, _, values)| bytes(values)).collect();
-    let views = tensors
-        .iter()
-        .zip(&data)
-        .map(|((name, shape, _), data)| Ok((name.clone(), TensorView::new(dtype, shape.clone(), data)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
-    let file = safetensors::serialize(views, Some(HashMap::from([("format".to_owned(), "pt".to_owned())])))?;
-    fsx::write_atomic(&dir.join("model.safetensors"), &file)?;
+    tensors.extend(ones.into_iter().map(|(name, len)| Tensor { name, shape: vec![len], deviation: None }));
+    tensors.sort_by(|a, b| a.name.cmp(&b.name));
+    write_tensors(&dir.join("model.safetensors"), model, &tensors)?;
     let config = json!({
         "architectures": ["Qwen3ForCausalLM"],
         "attention_bias": false,
@@ -152,6 +141,59 @@ pub fn write_random(dir: &Path, model: &RandomModel) -> Result<()> {
         fsx::write_atomic(&dir.join(name), format!("{value:#}\n").as_bytes())?;
     }
     Ok(())
+}
+
+/// A tensor to be made.
+struct Tensor {
+    name: String,
+    shape: Vec<usize>,
+    /// Of N(0, deviation²); none: all are 1.
+    deviation: Option<f64>,
+}
+
+/// The safetensors file as the `safetensors` crate would write it, a part of a tensor in memory at a time.
+fn write_tensors(path: &Path, model: &RandomModel, tensors: &[Tensor]) -> Result<()> {
+    let element = if model.bf16 { 2 } else { 4 };
+    let mut header = Map::from_iter([("__metadata__".to_owned(), json!({"format": "pt"}))]);
+    let mut start = 0;
+    for Tensor { name, shape, .. } in tensors {
+        let end = start + shape.iter().product::<usize>() * element;
+        let dtype = if model.bf16 { "BF16" } else { "F32" };
+        header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]}));
+        start = end;
+    }
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let mut file = fsx::AtomicFile::create(path)?;
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    for Tensor { name, shape, deviation } in tensors {
+        let key = name.bytes().fold(mix(&[model.seed]), |key, byte| mix(&[key, u64::from(byte)]));
+        let len = shape.iter().product::<usize>() as u64;
+        for first in (0..len).step_by(PART * PARTS_AT_ONCE) {
+            let parts: Vec<Vec<u8>> = (first..len.min(first + (PART * PARTS_AT_ONCE) as u64))
+                .step_by(PART)
+                .collect::<Vec<_>>()
+                .into_par_iter()
+                .map(|first| {
+                    let part = first..len.min(first + PART as u64);
+                    let values = match deviation {
+                        Some(deviation) => normal_part(key, part, *deviation),
+                        None => vec![1.0; (part.end - part.start) as usize],
+                    };
+                    if model.bf16 {
+                        values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect()
+                    } else {
+                        values.iter().flat_map(|v| v.to_le_bytes()).collect()
+                    }
+                })
+                .collect();
+            for part in parts {
+                file.write_all(&part)?;
+            }
+        }
+    }
+    file.commit()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod rope;
 mod sites;
 pub mod tensor_file;
 mod weight;
+mod weight_cache;
 
 pub use batch::{Batch, LossSum, Noise, Targets};
 pub use checkpointing::Checkpointing;
@@ -27,3 +28,4 @@ pub use locate::locate;
 pub use rope::Rope;
 pub use sites::{Adapters, Module, NoAdapters, Norm, RowNoise, Saved, Site, TrainableAdapters};
 pub use weight::{Checkpoint, TensorMut, Weight, files};
+pub use weight_cache::Quantisation;

@@ -1,4 +1,5 @@
-//! Frozen weights: slices of a memory-mapped safetensors file in the dtype they are stored in.
+//! Frozen weights: slices of a memory-mapped safetensors file in the dtype they are stored in, or quantised blocks of a
+//! mapped cache file.
 //!
 //! Nothing is copied on loading: pages come from the file when they are first read and can be dropped again. Reading
 //! goes through the `safetensors` crate's own checks of the header.
@@ -16,6 +17,42 @@ use serde_json::Value;
 use crate::error::{Problem, Result};
 use crate::fsx;
 use crate::kernels::linear::{Matrix, Values};
+use crate::kernels::quantised::{Blocks, Form};
+
+/// A mapped file, and the file itself for reading past the map.
+#[derive(Debug)]
+pub(super) struct Mapped {
+    map: Mmap,
+    file: std::fs::File,
+}
+
+impl Mapped {
+    /// Maps a file.
+    #[expect(unsafe_code, reason = "mapping a file")]
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = fsx::open(path)?;
+        // SAFETY: see `mapped_values`: the bytes are only read, and as plain numbers.
+        let map = unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {}", path.display()))?;
+        Ok(Self { map, file })
+    }
+
+    /// All bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.map
+    }
+
+    /// Reads at a position without touching the map, so that the pages do not count as this program's.
+    fn read_at(&self, bytes: &mut [u8], at: usize) -> std::io::Result<()> {
+        #[cfg(unix)]
+        return std::os::unix::fs::FileExt::read_exact_at(&self.file, bytes, at as u64);
+        #[cfg(not(unix))]
+        {
+            let _ = &self.file;
+            bytes.copy_from_slice(&self.map[at..at + bytes.len()]);
+            Ok(())
+        }
+    }
+}
 
 /// A frozen [rows, cols] weight.
 #[derive(Debug, Clone)]
@@ -29,7 +66,9 @@ pub struct Weight {
 #[derive(Debug, Clone)]
 enum Storage {
     /// A range of bytes of a mapped file, aligned for its dtype.
-    Mapped { map: Arc<Mmap>, start: usize, dtype: Dtype },
+    Mapped { map: Arc<Mapped>, start: usize, dtype: Dtype },
+    /// Quantised blocks in a mapped file.
+    Quantised { map: Arc<Mapped>, start: usize, form: Form },
     /// Values that could not be used where they lie: misaligned in the file, or made in memory.
     Owned(Arc<Vec<f32>>),
 }
@@ -51,11 +90,51 @@ impl Weight {
         self.cols
     }
 
+    /// The quantised weight whose bytes begin at `start` of a mapped file.
+    pub(super) fn quantised(map: Arc<Mapped>, start: usize, form: Form, rows: usize, cols: usize) -> Self {
+        Self { storage: Storage::Quantised { map, start, form }, rows, cols, exact: false }
+    }
+
+    /// How it is quantised; none for plain numbers.
+    pub fn form(&self) -> Option<Form> {
+        match &self.storage {
+            Storage::Quantised { form, .. } => Some(*form),
+            _ => None,
+        }
+    }
+
+    /// Bytes it takes, in memory or mapped.
+    pub fn bytes(&self) -> usize {
+        match &self.storage {
+            Storage::Owned(values) => values.len() * 4,
+            Storage::Mapped { dtype, .. } => self.rows * self.cols * element_bytes(*dtype),
+            Storage::Quantised { form, .. } => form.bytes(self.rows, self.cols),
+        }
+    }
+
+    /// Rows `first..` in f32, `into` [rows, cols], read from the file by position where it is mapped plainly.
+    pub(super) fn read_rows(&self, first: usize, into: &mut [f32]) -> std::io::Result<()> {
+        let Storage::Mapped { map, start, dtype } = &self.storage else {
+            for (row, into) in into.chunks_exact_mut(self.cols).enumerate() {
+                self.matrix().widen_row(first + row, into);
+            }
+            return Ok(());
+        };
+        let mut bytes = vec![0; into.len() * element_bytes(*dtype)];
+        map.read_at(&mut bytes, start + first * self.cols * element_bytes(*dtype))?;
+        floats(&bytes, *dtype, into);
+        Ok(())
+    }
+
     /// The values for the kernels.
     pub fn matrix(&self) -> Matrix<'_> {
         let values = match &self.storage {
             Storage::Owned(values) => Values::F32(values),
-            Storage::Mapped { map, start, dtype } => mapped_values(map, *start, *dtype, self.rows * self.cols),
+            Storage::Mapped { map, start, dtype } => mapped_values(map.bytes(), *start, *dtype, self.rows * self.cols),
+            Storage::Quantised { map, start, form } => {
+                let bytes = &map.bytes()[*start..start + form.bytes(self.rows, self.cols)];
+                Values::Quantised(Blocks::new(*form, self.rows, self.cols, bytes))
+            }
         };
         Matrix::new(values, self.rows, self.cols).exact(self.exact)
     }
@@ -120,7 +199,7 @@ impl TensorMut<'_> {
 
 /// The mapped bytes as numbers. Alignment and length were checked when the weight was made.
 #[expect(unsafe_code, reason = "a mapped file is read as numbers where it lies")]
-fn mapped_values(map: &Mmap, start: usize, dtype: Dtype, len: usize) -> Values<'_> {
+fn mapped_values(map: &[u8], start: usize, dtype: Dtype, len: usize) -> Values<'_> {
     let bytes = &map[start..start + len * element_bytes(dtype)];
     // SAFETY: the slice lies inside the map and its start is aligned (checked in `Checkpoint::weight`); every bit
     // pattern is a valid f32, bf16 and f16; the map lives as long as the borrow. A file changed underneath gives other
@@ -152,7 +231,7 @@ struct Place {
 #[derive(Debug)]
 pub struct Checkpoint {
     dir: PathBuf,
-    maps: Vec<Arc<Mmap>>,
+    maps: Vec<Arc<Mapped>>,
     places: BTreeMap<String, Place>,
 }
 
@@ -166,22 +245,19 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    #[expect(unsafe_code, reason = "mapping a file")]
     fn add(&mut self, path: &Path) -> Result<()> {
-        let file = fsx::open(path)?;
-        // SAFETY: see `mapped_values`: the bytes are only read, and as plain numbers.
-        let map = unsafe { Mmap::map(&file) }.with_context(|| format!("cannot map {}", path.display()))?;
+        let map = Mapped::open(path)?;
         let broken = |error: String| {
             Problem::input(format!("{} is not a sound safetensors file", path.display()))
                 .detail(error)
                 .hint("copy or download the file again")
         };
-        let (header, metadata) = SafeTensors::read_metadata(&map).map_err(|e| broken(e.to_string()))?;
+        let (header, metadata) = SafeTensors::read_metadata(map.bytes()).map_err(|e| broken(e.to_string()))?;
         let data = header + 8;
         for (name, info) in metadata.tensors() {
             let (start, end) = info.data_offsets;
-            if data + end > map.len() {
-                return Err(broken(format!("{name} ends at byte {} of {}", data + end, map.len())).into());
+            if data + end > map.bytes().len() {
+                return Err(broken(format!("{name} ends at byte {} of {}", data + end, map.bytes().len())).into());
             }
             let place = Place {
                 file: self.maps.len(),
@@ -228,7 +304,7 @@ impl Checkpoint {
         let place = self.place(name, &[rows, cols])?;
         let map = &self.maps[place.file];
         debug_assert_eq!(place.len, rows * cols * element_bytes(place.dtype));
-        let aligned = (map.as_ptr() as usize + place.start).is_multiple_of(element_bytes(place.dtype));
+        let aligned = (map.bytes().as_ptr() as usize + place.start).is_multiple_of(element_bytes(place.dtype));
         let storage = if aligned {
             Storage::Mapped { map: Arc::clone(map), start: place.start, dtype: place.dtype }
         } else {
@@ -243,12 +319,21 @@ impl Checkpoint {
     }
 
     fn read_f32(&self, place: &Place) -> Vec<f32> {
-        let bytes = &self.maps[place.file][place.start..place.start + place.len];
-        let pair = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
-        match place.dtype {
-            Dtype::BF16 => bytes.chunks_exact(2).map(|b| bf16::from_bits(pair(b)).to_f32()).collect(),
-            Dtype::F16 => bytes.chunks_exact(2).map(|b| f16::from_bits(pair(b)).to_f32()).collect(),
-            _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        let bytes = &self.maps[place.file].bytes()[place.start..place.start + place.len];
+        let mut values = vec![0.0; place.len / element_bytes(place.dtype)];
+        floats(bytes, place.dtype, &mut values);
+        values
+    }
+}
+
+/// Little-endian numbers of a dtype in f32.
+fn floats(bytes: &[u8], dtype: Dtype, into: &mut [f32]) {
+    let pair = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
+    match dtype {
+        Dtype::BF16 => bytes.chunks_exact(2).zip(into).for_each(|(b, to)| *to = bf16::from_bits(pair(b)).to_f32()),
+        Dtype::F16 => bytes.chunks_exact(2).zip(into).for_each(|(b, to)| *to = f16::from_bits(pair(b)).to_f32()),
+        _ => {
+            bytes.chunks_exact(4).zip(into).for_each(|(b, to)| *to = f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         }
     }
 }

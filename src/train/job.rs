@@ -11,7 +11,7 @@ use super::model_folder::ModelFolder;
 use super::moments;
 use super::observer::Observer;
 use super::optim::Optimizer;
-use super::plan::{Plan, Sizes};
+use super::plan::{Plan, Quantised, Sizes};
 use super::resume::{check_identity, check_settings};
 use super::rows;
 use super::run::{Outcome, Run};
@@ -24,7 +24,7 @@ use crate::data::batches::Batches;
 use crate::data::examples::Examples;
 use crate::error::{Problem, Result};
 use crate::manifest::{BaseModel, Manifest, last_component, weights_dir_name};
-use crate::model::{Decoder, identity, locate};
+use crate::model::{Decoder, Quantisation, identity, locate};
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -121,11 +121,7 @@ impl Job {
         let config = manifest.raw().pointer("/training/config").and_then(Value::as_object).cloned().unwrap_or_default();
         let layers =
             Layers { manifest: config, overrides: entry.training_overrides.clone(), flags: request.flags.clone() };
-        let mut resolved = resolve(&layers)?;
-        if let Some(quantization) = entry.quantization.as_deref().filter(|q| matches!(*q, "int4" | "int8" | "nf4")) {
-            let reason = format!("{quantization} weights are not built; the base is used as it is stored");
-            resolved.unused.push(("base_models[].quantization".into(), reason));
-        }
+        let resolved = resolve(&layers)?;
         let base = match &request.base_model {
             Some(name) => locate(name, &request.home, true)?,
             None => {
@@ -143,11 +139,13 @@ impl Job {
     pub fn load(self) -> Result<Loaded> {
         let mut settings = self.resolved.settings.clone();
         let mut notes = Vec::new();
+        let quantisation = self.quantisation()?;
         let found = {
             let (new, source) = (self.request.new_tokenizer, self.source(&settings));
-            start(&self.base, &settings, new, &source, &mut notes)?
+            start(&self.base, &settings, new, &source, (quantisation, &self.cache), &mut notes)?
         };
-        let Start { mut decoder, tokenizer, folder, random } = found;
+        let Start { mut decoder, tokenizer, folder, random, held_otherwise } = found;
+        let quantisation = quantisation.filter(|_| folder.is_none());
         decoder.set_gradient_checkpointing(settings.gradient_checkpointing);
         if settings.max_seq_length > decoder.max_positions() {
             let asked = self.resolved.origins.contains_key("max_seq_length");
@@ -183,10 +181,19 @@ impl Job {
             lengths: examples.lengths(),
             target_share: examples.counts.targets as f64 / examples.counts.tokens as f64,
             parameters: trained.params().iter().map(|param| param.value.len()).collect(),
-            weight_bytes: if random.is_some() { 0 } else { weight_bytes(&self.base)? },
+            weight_bytes: match (&random, quantisation) {
+                (Some(_), _) => 0,
+                (None, Some(_)) => decoder.weight_bytes() as u64,
+                (None, None) => weight_bytes(&self.base)?,
+            },
             vocabulary: tokenizer.vocab_size(),
         };
         let mut plan = Plan::new(&settings, &batches, examples.counts.clone(), &sizes);
+        plan.quantization = quantisation.map(|how| Quantised {
+            quantization: how.name().to_owned(),
+            embeddings: how.embeddings,
+            held_otherwise,
+        });
         plan.validation = validation.as_ref().map(|set| set.counts.clone());
         let training_args = self.training_args(&settings, &plan, name);
         let Self { base, cache, output, .. } = self;
@@ -205,6 +212,20 @@ impl Job {
             batches,
             training_args,
         })
+    }
+
+    /// How the base's weights are to be held; a flag wins over the manifest.
+    fn quantisation(&self) -> Result<Option<Quantisation>> {
+        let (name, embeddings) = self.manifest.quantization(&self.entry);
+        let embeddings = match self.request.flags.get("quantize_embeddings") {
+            Some(Value::Bool(flag)) => *flag,
+            Some(other) => {
+                let found = format!("quantize_embeddings has to be true or false, found {other}");
+                return Err(Problem::usage(found).into());
+            }
+            None => embeddings,
+        };
+        Ok(Quantisation::from_manifest(name, embeddings))
     }
 
     /// Where rows come from.
@@ -233,6 +254,7 @@ impl Job {
             "rows": plan.rows.used,
             "total_steps": plan.total_steps,
             "trainable_parameters": plan.trainable_parameters,
+            "quantization": plan.quantization,
         })
     }
 }
@@ -282,7 +304,7 @@ impl Loaded {
         if let Some(resume) = resume {
             let (path, found) = folder.find(resume, &mut |text| observer.note(text))?;
             check_identity(&found.identity, &identity, &path)?;
-            check_settings(&path, &self.settings, observer)?;
+            check_settings(&path, &self.settings, &self.training_args, observer)?;
             student.load(&path)?;
             moments::read(&path.join(checkpoint::OPTIMIZER), student.params(), &mut optimizer, found.step)?;
             observer.note(&format!("going on from {} of {} steps", path.display(), self.plan.total_steps));

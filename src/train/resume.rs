@@ -51,8 +51,13 @@ pub(super) fn check_identity(saved: &Identity, now: &Identity, path: &Path) -> R
     Ok(())
 }
 
-/// Compares the settings with those of the checkpoint: some must be the same, of the others each change is named.
-pub(super) fn check_settings(path: &Path, settings: &Settings, observer: &mut dyn Observer) -> Result<()> {
+/// Compares the settings, and the form of the base (`args`), with those of the checkpoint: some must be the same, of the others each change is named.
+pub(super) fn check_settings(
+    path: &Path,
+    settings: &Settings,
+    args: &Value,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let text = crate::fsx::read_text(&path.join(TRAINING_ARGS))?;
     let saved: Value = serde_json::from_str(&text)
         .map_err(|error| Problem::input(format!("{}/{TRAINING_ARGS}: {error}", path.display())))?;
@@ -63,6 +68,15 @@ pub(super) fn check_settings(path: &Path, settings: &Settings, observer: &mut dy
         .filter(|(key, _)| !FREE.contains(&key.as_str()))
         .map(|(key, value)| (key, format!("{key} {} → {value}", saved["settings"][key.as_str()])))
         .collect();
+    let held =
+        |args: &Value| (args["quantization"]["quantization"].clone(), args["quantization"]["embeddings"].clone());
+    if held(&saved) != held(args) {
+        return Err(Problem::input(format!("{} was trained with its base quantised otherwise", path.display()))
+            .detail(format!("then  {}", saved["quantization"]["quantization"]))
+            .detail(format!("now   {}", args["quantization"]["quantization"]))
+            .hint("give the same `quantization`, or start anew with --restart or another --output")
+            .into());
+    }
     let fixed: Vec<&String> =
         changed.iter().filter(|(key, _)| FIXED.contains(&key.as_str())).map(|(_, change)| change).collect();
     if !fixed.is_empty() {

@@ -8,7 +8,7 @@ use super::settings::{AdapterType, Settings};
 use crate::data::tokenizer::{TextTokenizer, train_new};
 use crate::error::{Problem, Result};
 use crate::fsx;
-use crate::model::Decoder;
+use crate::model::{Decoder, Quantisation};
 
 /// Fewest ids of a new tokenizer: every byte, the markers, and something to learn.
 const SMALLEST_TOKENIZER: usize = 300;
@@ -24,6 +24,8 @@ pub(super) struct Start {
     pub folder: Option<ModelFolder>,
     /// The identity of weights that have no file: they are random.
     pub random: Option<String>,
+    /// Weights that could not be quantised as asked.
+    pub held_otherwise: Vec<String>,
 }
 
 /// Reads or makes what the run starts from; `source` gives the texts for a new tokenizer.
@@ -32,6 +34,7 @@ pub(super) fn start(
     settings: &Settings,
     new_tokenizer: Option<usize>,
     source: &Source<'_>,
+    (quantisation, cache): (Option<Quantisation>, &Path),
     notes: &mut Vec<String>,
 ) -> Result<Start> {
     let full = settings.adapter_type == AdapterType::Full;
@@ -40,9 +43,18 @@ pub(super) fn start(
         check_new_tokenizer(base, full, stored, size)?;
     }
     if !full {
-        let (decoder, tokenizer) = (Decoder::load(base)?, TextTokenizer::load(base)?);
-        return Ok(Start { decoder, tokenizer, folder: None, random: None });
+        let tokenizer = TextTokenizer::load(base)?;
+        let (decoder, held_otherwise) = match quantisation {
+            Some(how) => Decoder::load_quantised(base, how, cache, &mut |_, _| ())?,
+            None => (Decoder::load(base)?, Vec::new()),
+        };
+        notes.extend(held_otherwise.iter().cloned());
+        return Ok(Start { decoder, tokenizer, folder: None, random: None, held_otherwise });
     }
+    if let Some(how) = quantisation {
+        notes.push(format!("quantization {} changes nothing here: all weights are trained, in f32", how.name()));
+    }
+    let held_otherwise = Vec::new();
     let mut folder = ModelFolder::read(base)?;
     if let Some(size) = new_tokenizer {
         let texts = source.texts()?;
@@ -52,7 +64,8 @@ pub(super) fn start(
     }
     let tokenizer = folder.tokenizer()?;
     if stored {
-        return Ok(Start { decoder: Decoder::load(base)?, tokenizer, folder: Some(folder), random: None });
+        let decoder = Decoder::load(base)?;
+        return Ok(Start { decoder, tokenizer, folder: Some(folder), random: None, held_otherwise });
     }
     notes.push(format!(
         "{} holds no weights: training starts from random numbers (seed {}), not from a model that knows anything",
@@ -60,7 +73,8 @@ pub(super) fn start(
         settings.seed
     ));
     let decoder = Decoder::fresh(folder.config()?, settings.seed, folder.initializer_range())?;
-    Ok(Start { decoder, tokenizer, random: Some(folder.random_identity(settings.seed)), folder: Some(folder) })
+    let random = Some(folder.random_identity(settings.seed));
+    Ok(Start { decoder, tokenizer, random, folder: Some(folder), held_otherwise })
 }
 
 /// Whether the folder holds weights in any form, also in one that will be refused.

@@ -8,6 +8,7 @@
 
 mod architecture;
 mod assemble;
+mod bench;
 mod chain;
 mod chat;
 mod command_line;
@@ -21,6 +22,7 @@ mod manifest;
 mod package;
 mod postgres;
 mod preprocess;
+mod quantised;
 mod readme;
 mod registry;
 mod tiny;

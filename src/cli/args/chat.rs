@@ -42,6 +42,12 @@ pub struct ModelArgs {
     /// Where to compute: `auto`, `cpu`, `cuda` or `cuda:N`
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
     pub device: String,
+    /// How to hold the base model's weights, over the expert's: quantised ones are made once and cached
+    #[arg(long, value_name = "FORM", value_parser = ["int8", "int4", "nf4", "none"])]
+    pub quantization: Option<String>,
+    /// Quantise the embedding and the head too
+    #[arg(long)]
+    pub quantize_embeddings: bool,
     /// Prompt layout, over the expert's: chatml, qwen3, mistral, alpaca, llama2, simple
     #[arg(long, value_name = "LAYOUT")]
     pub format: Option<String>,

@@ -2,6 +2,7 @@
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub mod bench;
 pub mod chat;
 pub mod completions;
 pub mod convert;
@@ -74,6 +75,8 @@ pub enum Command {
     Chat(Box<chat::Args>),
     /// Answer a file of questions
     Infer(Box<infer::Args>),
+    /// Measure start-up, prompt, answer and memory
+    Bench(Box<bench::Args>),
     /// Convert SQL between dialects, with its schema at hand
     Convert(convert::Args),
     /// Check and measure GBNF grammars

@@ -3,7 +3,7 @@
 //! The base model is a tiny one made of random numbers on the spot, so the answers are noise, and the text says so: what
 //! is shown is that every step works here, offline, and what to type for the real thing.
 
-mod rows;
+pub(super) mod rows;
 
 use std::path::{Path, PathBuf};
 

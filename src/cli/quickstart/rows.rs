@@ -74,7 +74,7 @@ fn pairs() -> Vec<(String, String)> {
 }
 
 /// The rows as JSON lines in the shape of sql-create-context.
-pub(super) fn json_lines() -> String {
+pub(in crate::cli) fn json_lines() -> String {
     pairs()
         .into_iter()
         .map(|(question, answer)| json!({"question": question, "context": SCHEMA, "answer": answer}).to_string() + "\n")

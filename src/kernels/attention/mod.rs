@@ -7,10 +7,12 @@
 //! the start of the sequence, so a row comes out the same to the bit in a full pass and over a cache.
 
 mod backward;
+mod cache;
 pub mod reference;
 mod tile;
 
 pub use backward::{Kept, backward};
+pub use cache::Cache;
 
 use std::ops::Range;
 
@@ -57,6 +59,9 @@ impl Shape {
     }
 }
 
+/// Multiplications of a task below which waking a second thread for its heads costs more than it brings.
+const PARALLEL_FROM: usize = 1 << 17;
+
 /// Some queries of one sequence.
 #[derive(Debug, Clone, Copy)]
 struct Queries {
@@ -85,18 +90,18 @@ pub fn forward(
         let step = shape.query_tile();
         (0..s.len()).step_by(step).map(move |first| Queries { start: s.start, first, count: step.min(s.len() - first) })
     });
-    attend(shape, queries, q, k, v, out, lse);
+    attend(shape, queries, q, tile::Keys::Rows(k, v), out, lse);
 }
 
 /// Attention of the last rows of one sequence over its cached keys: q [n, heads·d] stand at positions
-/// `len − n .. len` of k and v [len, kv_heads·d] → out [n, heads·d].
-pub fn forward_cached(shape: Shape, q: &[f32], k: &[f32], v: &[f32], out: &mut [f32]) {
-    let (rows, len) = (q.len() / shape.q_width(), k.len() / shape.kv_width());
+/// `len − n .. len` of the cache → out [n, heads·d].
+pub fn forward_cached(shape: Shape, q: &[f32], cache: &Cache, out: &mut [f32]) {
+    let (rows, len) = (q.len() / shape.q_width(), cache.len());
     assert!(rows <= len, "cached attention");
     let step = shape.query_tile();
     let queries =
         (0..rows).step_by(step).map(|row| Queries { start: 0, first: len - rows + row, count: step.min(rows - row) });
-    attend(shape, queries, q, k, v, out, &mut vec![0.0; rows * shape.heads]);
+    attend(shape, queries, q, tile::Keys::Cached(cache), out, &mut vec![0.0; rows * shape.heads]);
 }
 
 /// Attends `queries`, which follow one another in q, out and lse.
@@ -104,13 +109,12 @@ fn attend(
     shape: Shape,
     queries: impl Iterator<Item = Queries>,
     q: &[f32],
-    k: &[f32],
-    v: &[f32],
+    keys: tile::Keys<'_>,
     mut out: &mut [f32],
     mut lse: &mut [f32],
 ) {
     let (qw, d, group) = (shape.q_width(), shape.head_dim, shape.group());
-    assert!(q.len() == out.len() && k.len() == v.len(), "attention shapes");
+    assert!(q.len() == out.len(), "attention shapes");
     let mut row = 0;
     let mut tasks = Vec::new();
     for queries in queries {
@@ -121,11 +125,14 @@ fn attend(
         row += queries.count;
     }
     tasks.into_par_iter().for_each(|(queries, q, out, lse)| {
-        let from = queries.start * shape.kv_width();
-        let tiles: Vec<_> = (0..shape.kv_heads)
-            .into_par_iter()
-            .map(|kv_head| tile::attend(shape, queries, kv_head, q, &k[from..], &v[from..]))
-            .collect();
+        let keys = keys.from(queries.start * shape.kv_width());
+        let head = |kv_head| tile::attend(shape, queries, kv_head, q, keys);
+        let work = queries.count * (queries.first + queries.count) * shape.q_width();
+        let tiles: Vec<_> = if work < PARALLEL_FROM {
+            (0..shape.kv_heads).map(head).collect()
+        } else {
+            (0..shape.kv_heads).into_par_iter().map(head).collect()
+        };
         for (kv_head, tile) in tiles.iter().enumerate() {
             let rows = tile.out.chunks_exact(group * d).zip(tile.lse.chunks_exact(group));
             for (i, (from_out, from_lse)) in rows.enumerate() {
@@ -205,10 +212,18 @@ mod tests {
         let v = narrow(&random64(tokens * shape.kv_width(), 11));
         let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; tokens * shape.heads]);
         forward(shape, &ranges(&[tokens]), &q, &k, &v, &mut out, &mut lse);
+        let width = shape.kv_width();
+        let mut cache = Cache::default();
+        // In parts, and with a wrong turn that is taken back.
+        cache.push(shape, &k[..61 * width], &v[..61 * width]);
+        cache.push(shape, &v[..9 * width], &k[..9 * width]);
+        cache.truncate(61);
+        cache.push(shape, &k[61 * width..], &v[61 * width..]);
+        assert_eq!(cache.len(), tokens);
         for rows in [1, 7, 100] {
             let start = (tokens - rows) * shape.q_width();
             let mut cached = vec![0.0; rows * shape.q_width()];
-            forward_cached(shape, &q[start..], &k, &v, &mut cached);
+            forward_cached(shape, &q[start..], &cache, &mut cached);
             assert_eq!(cached, out[start..]);
         }
     }

@@ -1,6 +1,6 @@
 //! Tiles of attention: the rows of a tile are some queries times the heads that share a key head.
 
-use super::{Queries, Shape};
+use super::{Cache, Queries, Shape};
 use crate::kernels::gemm::Write;
 use crate::kernels::gemm::small::{self, Product, Strided};
 use crate::kernels::simd::{LANES, exp, multiversion, total};
@@ -22,24 +22,50 @@ pub(super) struct Tile {
     pub lse: Vec<f32>,
 }
 
-/// Attends `queries` (their rows are `q`) with the heads of `kv_head`; k and v begin at the sequence's first token.
-pub(super) fn attend(shape: Shape, queries: Queries, kv_head: usize, q: &[f32], k: &[f32], v: &[f32]) -> Tile {
+/// Where keys and values come from.
+#[derive(Clone, Copy)]
+pub(super) enum Keys<'a> {
+    /// k and v [T, kv_heads·d].
+    Rows(&'a [f32], &'a [f32]),
+    /// Tiles of one sequence.
+    Cached(&'a Cache),
+}
+
+impl Keys<'_> {
+    /// Rows from a number on: where a sequence begins. A cache has one sequence only.
+    pub(super) fn from(self, start: usize) -> Self {
+        match self {
+            Keys::Rows(k, v) => Keys::Rows(&k[start..], &v[start..]),
+            Keys::Cached(_) => self,
+        }
+    }
+}
+
+/// Attends `queries` (their rows are `q`) with the heads of `kv_head`; keys begin at the sequence's first token.
+pub(super) fn attend(shape: Shape, queries: Queries, kv_head: usize, q: &[f32], from: Keys<'_>) -> Tile {
     let (d, group) = (shape.head_dim, shape.group());
     let rows = queries.count * group;
     let mut scaled = vec![0.0; rows * d];
     gather(&mut scaled, q, (shape.q_width(), kv_head * group * d, group * d), shape.scale);
-    let (mut keys, mut values) = (vec![0.0; d * KEYS], vec![0.0; KEYS * d]);
+    let copied = if matches!(from, Keys::Rows(..)) { d * KEYS } else { 0 };
+    let (mut keys, mut values) = (vec![0.0; copied], vec![0.0; copied]);
     let mut scores = vec![[0.0; KEYS]; rows];
     let mut out = vec![0.0; rows * d];
     let (mut maxima, mut sums) = (vec![f32::NEG_INFINITY; rows], vec![0.0; rows]);
     let end = queries.first + queries.count;
     for first in (shape.visible(queries.first).start / KEYS * KEYS..end).step_by(KEYS) {
         let count = KEYS.min(end - first);
-        let at = first * shape.kv_width() + kv_head * d;
-        small::transpose(&mut keys, KEYS, &k[at..], shape.kv_width(), (count, d));
-        gather(&mut values[..count * d], &v[at..], (shape.kv_width(), 0, d), 1.0);
+        let (keys, values) = match from {
+            Keys::Rows(k, v) => {
+                let at = first * shape.kv_width() + kv_head * d;
+                small::transpose(&mut keys, KEYS, &k[at..], shape.kv_width(), (count, d));
+                gather(&mut values[..count * d], &v[at..], (shape.kv_width(), 0, d), 1.0);
+                (keys.as_slice(), values.as_slice())
+            }
+            Keys::Cached(cache) => cache.tile(first / KEYS, kv_head, d),
+        };
         let product = Product::new((rows, d, count), KEYS, KEYS, Write::Set);
-        small::multiply(scores.as_flattened_mut(), product, Strided::rows(&scaled, d), &keys);
+        small::multiply(scores.as_flattened_mut(), product, Strided::rows(&scaled, d), keys);
         for (i, scores) in scores.chunks_exact_mut(group).enumerate() {
             let seen = seen(shape, queries.first + i, first);
             for (head, scores) in scores.iter_mut().enumerate() {
@@ -49,7 +75,7 @@ pub(super) fn attend(shape: Shape, queries: Queries, kv_head: usize, q: &[f32], 
             }
         }
         let product = Product::new((rows, count, d), d, d, Write::Add);
-        small::multiply(&mut out, product, Strided::rows(scores.as_flattened(), KEYS), &values);
+        small::multiply(&mut out, product, Strided::rows(scores.as_flattened(), KEYS), values);
     }
     for (out, sum) in out.chunks_exact_mut(d).zip(&sums) {
         let inverse = 1.0 / sum;

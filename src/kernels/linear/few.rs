@@ -12,6 +12,9 @@ use crate::kernels::simd::{LANES, mul_add, multiversion, total};
 /// Numbers of the stored matrix handed to a thread at once: 128 KiB of bf16.
 const ELEMENTS_PER_TASK: usize = 1 << 16;
 
+/// Products below which waking a second thread costs more than it brings.
+const PARALLEL_FROM: usize = 1 << 17;
+
 /// w [n, k], small [r, k] → out [n, r] = w·smallᵀ.
 pub fn products(w: Matrix<'_>, small: &[f32], out: &mut [f32]) {
     let (n, k) = (w.out(), w.inner());
@@ -24,7 +27,7 @@ pub fn products(w: Matrix<'_>, small: &[f32], out: &mut [f32]) {
     let r = small.len() / k;
     assert!(small.len() == r * k && out.len() == n * r, "[{n}, {k}] times {r} rows");
     let rows = ELEMENTS_PER_TASK.div_ceil(k).next_multiple_of(8);
-    out.par_chunks_mut(rows * r).enumerate().for_each(|(task, out)| {
+    let task = |(task, out): (usize, &mut [f32])| {
         let range = task * rows * k..(task * rows + out.len() / r) * k;
         #[cfg(target_arch = "x86_64")]
         if crate::kernels::simd::level() == crate::kernels::simd::Level::Avx512 {
@@ -41,7 +44,12 @@ pub fn products(w: Matrix<'_>, small: &[f32], out: &mut [f32]) {
                 *out = dot(&row, small);
             }
         }
-    });
+    };
+    if n * k * r < PARALLEL_FROM {
+        out.chunks_mut(rows * r).enumerate().for_each(task);
+    } else {
+        out.par_chunks_mut(rows * r).enumerate().for_each(task);
+    }
 }
 
 multiversion! { fn dot(a: &[f32], b: &[f32]) -> f32 = dot_lanes }

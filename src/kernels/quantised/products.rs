@@ -13,6 +13,9 @@ use crate::kernels::simd::{mul_add, multiversion};
 /// Bytes of the weight handed to a thread at once.
 const BYTES_PER_TASK: usize = 1 << 16;
 
+/// Bytes below which waking a second thread costs more than it brings.
+const PARALLEL_FROM: usize = 1 << 18;
+
 /// w [n, k], small [r, k] → out [n, r] = w·smallᵀ.
 pub(in crate::kernels) fn products(w: &Blocks<'_>, small: &[f32], out: &mut [f32]) {
     let (n, k) = (w.rows(), w.cols());
@@ -29,11 +32,16 @@ pub(in crate::kernels) fn products(w: &Blocks<'_>, small: &[f32], out: &mut [f32
             _ => digits::digits(small),
         };
         let small = Small { floats: small, digits: &blocks, k };
-        return out.par_chunks_mut(strips * STRIP * r).enumerate().for_each(|(task, out)| {
+        let task = |(task, out): (usize, &mut [f32])| {
             for (strip, out) in out.chunks_mut(STRIP * r).enumerate() {
                 vnni(w, task * strips + strip, &small, out, r);
             }
-        });
+        };
+        return if w.strips.len() * r < PARALLEL_FROM {
+            out.chunks_mut(strips * STRIP * r).enumerate().for_each(task)
+        } else {
+            out.par_chunks_mut(strips * STRIP * r).enumerate().for_each(task)
+        };
     }
     out.par_chunks_mut(strips * STRIP * r).enumerate().for_each(|(task, out)| {
         for (strip, out) in out.chunks_mut(STRIP * r).enumerate() {

@@ -36,8 +36,21 @@ pub struct Plan {
     pub largest_batch: usize,
     /// What it takes, in MiB.
     pub memory: Memory,
+    /// How the base's weights are held, where they are quantised.
+    pub quantization: Option<Quantised>,
     /// What to change where that is too much, the cheapest change first.
     pub advice: Vec<Advice>,
+}
+
+/// A quantised base.
+#[derive(Debug, Clone, Serialize)]
+pub struct Quantised {
+    /// `int8`, `int4` or `nf4`.
+    pub quantization: String,
+    /// Whether the embedding and the head are quantised too.
+    pub embeddings: bool,
+    /// Weights that could not be held in this form, and how they are.
+    pub held_otherwise: Vec<String>,
 }
 
 impl Plan {
@@ -58,6 +71,7 @@ impl Plan {
             largest_batch: batches.largest_batch(),
             advice: advice::ladder(settings, sizes, &memory),
             memory,
+            quantization: None,
         }
     }
 

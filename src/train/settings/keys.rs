@@ -38,6 +38,7 @@ pub const HONOURED: &[&str] = &[
     "group_by_length",
     "train_on",
     "gradient_checkpointing",
+    "quantize_embeddings",
     "seed",
     "logging_steps",
     "save_strategy",

@@ -1,0 +1,43 @@
+//! The base model's weights, as they are stored or quantised.
+
+use std::path::Path;
+
+use crate::cli::args::chat::ModelArgs;
+use crate::cli::home::expert_home;
+use crate::cli::ui::Ui;
+use crate::error::Result;
+use crate::manifest::{BaseModel, Manifest};
+use crate::model::{Decoder, Quantisation};
+
+/// How the base's weights are to be held: a flag wins over the manifest.
+pub(in crate::cli) fn quantisation(
+    model: &ModelArgs,
+    manifest: Option<&Manifest>,
+    entry: Option<&BaseModel>,
+) -> Result<Option<Quantisation>> {
+    let (named, embeddings) = match (manifest, entry) {
+        (Some(manifest), Some(entry)) => manifest.quantization(entry),
+        _ => (None, false),
+    };
+    let named = model.quantization.as_deref().or(named);
+    Ok(Quantisation::from_manifest(named, embeddings || model.quantize_embeddings))
+}
+
+/// The base model, quantised if asked; the first time that takes a while and is shown.
+pub(in crate::cli) fn load_decoder(dir: &Path, quantisation: Option<Quantisation>, ui: &Ui) -> Result<Decoder> {
+    let Some(quantisation) = quantisation else { return Decoder::load(dir) };
+    let mut bar = None;
+    let mut progress = |done: usize, of: usize| {
+        let bar = bar.get_or_insert_with(|| ui.progress(of as u64, "weight"));
+        bar.update(done as u64, &format!("quantising to {}, once", quantisation.name()));
+    };
+    let cache = expert_home().join("cache");
+    let (decoder, notes) = Decoder::load_quantised(dir, quantisation, &cache, &mut progress)?;
+    if let Some(bar) = bar {
+        bar.finish();
+    }
+    for note in notes {
+        ui.note(&note);
+    }
+    Ok(decoder)
+}
