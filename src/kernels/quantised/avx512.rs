@@ -1,10 +1,10 @@
-//! Products and decoding of quantised strips in AVX-512; a vector's lanes are the sixteen rows of a strip.
+//! Products of quantised strips in AVX-512; a vector's lanes are the sixteen rows of a strip.
 #![expect(unsafe_code, reason = "vector intrinsics; every function says what it relies on")]
 
 use std::arch::x86_64::*;
 
 use super::digits::Block;
-use super::{PANEL, Panel, STRIP, nf4, q4_k, q8_0};
+use super::{PANEL, STRIP, nf4, q4_k, q8_0};
 
 /// Whether the integer products below run here.
 pub(super) fn has_vnni() -> bool {
@@ -92,11 +92,8 @@ unsafe fn q4_k_strip<const COUNT: usize>(strip: &[u8], x: [&[Block]; COUNT]) -> 
                 }
                 for half in 0..2 {
                     let shift = _mm_cvtsi32_si128((pair % 2 * 16 + half * 8) as i32);
-                    let byte = |words: __m512i| {
-                        _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srl_epi32(words, shift), _mm512_set1_epi32(255)))
-                    };
-                    let scale = _mm512_mul_ps(d, byte(sc[pair / 2]));
-                    let minimum = _mm512_mul_ps(dmin, byte(m[pair / 2]));
+                    let scale = _mm512_mul_ps(d, byte(sc[pair / 2], shift));
+                    let minimum = _mm512_mul_ps(dmin, byte(m[pair / 2], shift));
                     for ((total, sums), x) in totals.iter_mut().zip(&sums).zip(x) {
                         let own = _mm512_mul_ps(scale, _mm512_set1_ps(x[half].scale));
                         *total = _mm512_fmadd_ps(whole(sums[half]), own, *total);
@@ -109,13 +106,20 @@ unsafe fn q4_k_strip<const COUNT: usize>(strip: &[u8], x: [&[Block]; COUNT]) -> 
     store(totals)
 }
 
+/// A byte of every word in f32.
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub(super) fn byte(words: __m512i, shift: __m128i) -> __m512 {
+    _mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srl_epi32(words, shift), _mm512_set1_epi32(255)))
+}
+
 /// The packed scales and minima of sixteen rows → of blocks 0..4 and 4..8, a byte each.
 ///
 /// # Safety
 /// 192 bytes must be readable.
 #[target_feature(enable = "avx512f")]
 #[inline]
-unsafe fn unpack(at: *const u8) -> ([__m512i; 2], [__m512i; 2]) {
+pub(super) unsafe fn unpack(at: *const u8) -> ([__m512i; 2], [__m512i; 2]) {
     let word = |i: usize| {
         // SAFETY: the caller's.
         unsafe { _mm512_loadu_si512(at.wrapping_add(i * 64).cast()) }
@@ -146,15 +150,25 @@ unsafe fn nf4_strip<const COUNT: usize>(strip: &[u8], scales: &[[f32; STRIP]], x
         let levels = _mm512_loadu_ps(nf4::LEVELS.as_ptr());
         for (index, (block, scales)) in strip.chunks_exact(nf4::BYTES).zip(scales).enumerate() {
             let x = x.map(|x| x[index * nf4::BLOCK..][..nf4::BLOCK].as_ptr());
-            // Two sums a row hide the latency of the multiply-adds.
+            // Four sums a row hide the latency of the multiply-adds.
             let mut sums = [[_mm512_setzero_ps(); 4]; COUNT];
             for eight in 0..nf4::BLOCK / 8 {
                 let at = block.as_ptr().wrapping_add(eight * 64);
                 _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast());
-                let mut codes = _mm512_loadu_si512(at.cast());
-                for i in 0..8 {
+                let codes = _mm512_loadu_si512(at.cast());
+                // The lowest four bits of an index count.
+                let codes = [
+                    codes,
+                    _mm512_srli_epi32::<4>(codes),
+                    _mm512_srli_epi32::<8>(codes),
+                    _mm512_srli_epi32::<12>(codes),
+                    _mm512_srli_epi32::<16>(codes),
+                    _mm512_srli_epi32::<20>(codes),
+                    _mm512_srli_epi32::<24>(codes),
+                    _mm512_srli_epi32::<28>(codes),
+                ];
+                for (i, codes) in codes.into_iter().enumerate() {
                     let w = _mm512_permutexvar_ps(codes, levels);
-                    codes = _mm512_srli_epi32::<4>(codes);
                     for (sums, x) in sums.iter_mut().zip(x) {
                         let x = _mm512_set1_ps(x.wrapping_add(eight * 8 + i).read());
                         sums[i % 4] = _mm512_fmadd_ps(w, x, sums[i % 4]);
@@ -169,6 +183,41 @@ unsafe fn nf4_strip<const COUNT: usize>(strip: &[u8], scales: &[[f32; STRIP]], x
         }
     }
     store(totals)
+}
+
+/// The magnitudes of all blocks of a strip: [`nf4::Scales::of`] for each.
+pub(super) fn nf4_scales(scales: &nf4::Scales<'_>, strip: usize) -> Vec<[f32; STRIP]> {
+    assert!(has_vnni());
+    let (codes, groups, mean, map) = scales.parts(strip);
+    let blocks = codes.len() / STRIP;
+    // SAFETY: the features were found; `Scales` holds sixteen codes a block and at least one group.
+    unsafe { nf4_scales_avx512((codes, groups, mean, map), strip * STRIP * blocks, blocks) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn nf4_scales_avx512(
+    (codes, groups, mean, map): (&[u8], &[u8], f32, &[f32; 256]),
+    first: usize,
+    blocks: usize,
+) -> Vec<[f32; STRIP]> {
+    let last = _mm512_set1_epi32((groups.len() / 4 - 1) as i32);
+    // Block 0 of the sixteen rows; rows follow one another by `blocks`.
+    let rows: [i32; STRIP] = std::array::from_fn(|row| (first + row * blocks) as i32);
+    let mut all = vec![[0.0; STRIP]; blocks];
+    // SAFETY: sixteen rows; sixteen codes a block, all below 256; groups are clamped to the last one.
+    unsafe {
+        let rows = _mm512_loadu_si512(rows.as_ptr().cast());
+        for (block, (into, codes)) in all.iter_mut().zip(codes.chunks_exact(STRIP)).enumerate() {
+            let group = _mm512_srli_epi32::<8>(_mm512_add_epi32(rows, _mm512_set1_epi32(block as i32)));
+            let largest = _mm512_i32gather_ps::<4>(_mm512_min_epi32(group, last), groups.as_ptr().cast());
+            let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.as_ptr().cast()));
+            let level = _mm512_i32gather_ps::<4>(codes, map.as_ptr().cast());
+            // Not fused, as the plain form has it.
+            let scale = _mm512_add_ps(_mm512_mul_ps(largest, level), _mm512_set1_ps(mean));
+            _mm512_storeu_ps(into.as_mut_ptr(), scale);
+        }
+    }
+    all
 }
 
 /// sums += codes of four columns · the digits of their activations.
@@ -201,26 +250,4 @@ fn store<const COUNT: usize>(totals: [__m512; COUNT]) -> Sums<COUNT> {
         unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), total) };
         lanes
     })
-}
-
-/// 32 columns of NF4 codes in f32.
-pub(super) fn nf4_panel(codes: &[u8], scales: &[f32; STRIP], into: &mut Panel) {
-    assert!(codes.len() == nf4::BYTES / 2 && is_x86_feature_detected!("avx512f"));
-    // SAFETY: the feature was found, the length agrees.
-    unsafe { nf4_panel_avx512(codes, scales, into) }
-}
-
-#[target_feature(enable = "avx512f")]
-unsafe fn nf4_panel_avx512(codes: &[u8], scales: &[f32; STRIP], into: &mut Panel) {
-    // SAFETY: four vectors of codes, sixteen levels and scales, thirty-two vectors of the panel.
-    unsafe {
-        let (levels, scales) = (_mm512_loadu_ps(nf4::LEVELS.as_ptr()), _mm512_loadu_ps(scales.as_ptr()));
-        for (eight, columns) in into.chunks_exact_mut(8).enumerate() {
-            let mut codes = _mm512_loadu_si512(codes.as_ptr().wrapping_add(eight * 64).cast());
-            for column in columns {
-                _mm512_storeu_ps(column.as_mut_ptr(), _mm512_mul_ps(_mm512_permutexvar_ps(codes, levels), scales));
-                codes = _mm512_srli_epi32::<4>(codes);
-            }
-        }
-    }
 }

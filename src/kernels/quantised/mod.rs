@@ -10,6 +10,8 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod digits;
 pub mod nf4;
+#[cfg(target_arch = "x86_64")]
+mod panels;
 mod products;
 mod q4_k;
 mod q8_0;

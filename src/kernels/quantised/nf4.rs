@@ -143,6 +143,12 @@ impl<'a> Scales<'a> {
         Self { blocks, codes, groups, mean: f32::from_bits(word(mean, 0)) }
     }
 
+    /// The codes of a strip [blocks, 16], the groups, the mean and the dynamic map.
+    pub(super) fn parts(&self, strip: usize) -> (&'a [u8], &'a [u8], f32, &'static [f32; 256]) {
+        let width = self.blocks * STRIP;
+        (&self.codes[strip * width..(strip + 1) * width], self.groups, self.mean, &DYNAMIC)
+    }
+
     /// Of block `block` of the sixteen rows of `strip`.
     pub(super) fn of(&self, strip: usize, block: usize) -> [f32; STRIP] {
         let codes = &self.codes[(strip * self.blocks + block) * STRIP..][..STRIP];
@@ -159,8 +165,8 @@ impl<'a> Scales<'a> {
 pub(super) fn panel(block: &[u8], half: usize, scales: &[f32; STRIP], into: &mut Panel) {
     let codes = &block[half * BYTES / 2..][..BYTES / 2];
     #[cfg(target_arch = "x86_64")]
-    if crate::kernels::simd::level() == crate::kernels::simd::Level::Avx512 {
-        return super::avx512::nf4_panel(codes, scales, into);
+    if super::panels::available() {
+        return super::panels::nf4(codes, scales, into);
     }
     plain(codes, scales, into);
 }

@@ -62,7 +62,7 @@ struct Small<'a> {
 #[cfg(target_arch = "x86_64")]
 fn vnni(w: &Blocks<'_>, strip: usize, small: &Small<'_>, out: &mut [f32], r: usize) {
     let scales: Vec<[f32; STRIP]> = match w.form() {
-        Form::Nf4 => (0..w.cols() / w.form().block()).map(|block| w.scales.of(strip, block)).collect(),
+        Form::Nf4 => avx512::nf4_scales(&w.scales, strip),
         _ => Vec::new(),
     };
     let mut first = 0;

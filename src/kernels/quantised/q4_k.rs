@@ -148,10 +148,16 @@ fn fit_block<const FMA: bool>(x: &[f32; PANEL]) -> (f32, f32) {
     (scale, -minimum)
 }
 
-multiversion! {
-    /// The 32 columns of block `index` of a super-block in f32.
-    pub(super) fn panel(block: &[u8], index: usize, into: &mut Panel) = decode
+/// The 32 columns of block `index` of a super-block in f32.
+pub(super) fn panel(block: &[u8], index: usize, into: &mut Panel) {
+    #[cfg(target_arch = "x86_64")]
+    if super::panels::available() {
+        return super::panels::q4_k(block, index, into);
+    }
+    plain(block, index, into);
 }
+
+multiversion! { pub(super) fn plain(block: &[u8], index: usize, into: &mut Panel) = decode }
 
 #[inline(always)]
 fn decode<const FMA: bool>(block: &[u8], index: usize, into: &mut Panel) {

@@ -39,10 +39,16 @@ pub(super) fn quantise(values: &[f32], cols: usize, strip: &mut [u8]) {
     }
 }
 
-multiversion! {
-    /// A block's columns in f32.
-    pub(super) fn panel(block: &[u8], into: &mut Panel) = decode
+/// A block's columns in f32.
+pub(super) fn panel(block: &[u8], into: &mut Panel) {
+    #[cfg(target_arch = "x86_64")]
+    if super::panels::available() {
+        return super::panels::q8_0(block, into);
+    }
+    plain(block, into);
 }
+
+multiversion! { pub(super) fn plain(block: &[u8], into: &mut Panel) = decode }
 
 #[inline(always)]
 fn decode<const FMA: bool>(block: &[u8], into: &mut Panel) {

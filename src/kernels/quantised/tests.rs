@@ -105,9 +105,30 @@ fn panels_of_every_level_agree() {
         blocks.panel(1, 2, &mut panel);
         assert!(panel.iter().all(|column| column[3..].iter().all(|v| *v == 0.0)), "{form:?}: rows that fill the strip");
     }
+    let (mut vector, mut plain) = ([[0.0; STRIP]; PANEL], [[0.0; STRIP]; PANEL]);
+    let bytes = quantise(Form::Q8_0, &weights(16, 32), 16, 32);
+    q8_0::panel(&bytes, &mut vector);
+    q8_0::plain(&bytes, &mut plain);
+    assert_eq!(vector, plain);
+    let bytes = quantise(Form::Q4K, &weights(16, 256), 16, 256);
+    for index in 0..8 {
+        q4_k::panel(&bytes, index, &mut vector);
+        q4_k::plain(&bytes, index, &mut plain);
+        assert_eq!(vector, plain, "block {index}");
+    }
     let bytes = quantise(Form::Nf4, &weights(16, 64), 16, 64);
     let (mut vector, mut plain) = ([[0.0; STRIP]; PANEL], [[0.0; STRIP]; PANEL]);
     let scales = std::array::from_fn(|row| row as f32 + 0.3);
+    #[cfg(target_arch = "x86_64")]
+    if avx512::has_vnni() {
+        let (rows, cols) = (37, 1024);
+        let bytes = quantise(Form::Nf4, &weights(rows, cols), rows, cols);
+        let blocks = Blocks::new(Form::Nf4, rows, cols, &bytes);
+        for strip in 0..3 {
+            let all: Vec<_> = (0..16).map(|block| blocks.scales.of(strip, block)).collect();
+            assert_eq!(avx512::nf4_scales(&blocks.scales, strip), all);
+        }
+    }
     nf4::panel(&bytes[..nf4::BYTES], 1, &scales, &mut vector);
     nf4::plain(&bytes[nf4::BYTES / 2..nf4::BYTES], &scales, &mut plain);
     assert_eq!(vector, plain);
