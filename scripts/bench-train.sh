@@ -29,6 +29,7 @@ if [ -z "${EXPERT_CLI:-}" ]; then
     EXPERT_CLI=target/debug/expert-cli
 fi
 for shape in 30m 0.6b-shape; do
-    [ -f "$folder/$shape/config.json" ] || "$EXPERT_CLI" bench --make-model "$shape" --base-model "$folder/$shape" --quiet
+    [ -f "$folder/$shape/config.json" ] ||
+        "$EXPERT_CLI" bench --make-model "$shape" --base-model "$folder/$shape" --quiet >"$folder/$shape.log"
 done
 EXPERT_CLI=$EXPERT_CLI "$PYTHON" scripts/bench-train.py "$folder" "$ROUNDS" "$STEPS" "$ONLY"
