@@ -1,5 +1,6 @@
 //! What `chat` and `infer` share: finding and loading who answers, the tables, the flags, and an answer as JSON.
 
+pub(super) mod database;
 mod grammars;
 pub(super) mod live;
 pub(super) mod weights;
@@ -129,6 +130,22 @@ impl Loaded {
             keep_first_logits,
             constraints: self.constraints.clone(),
         }
+    }
+
+    /// A conversation with the base model alone, asked as [`Loaded::conversation`] asks the expert.
+    pub fn conversation_of_base(&self) -> Conversation<'_, Adapted<'_>, TextTokenizer> {
+        let with_expert = self.conversation(false);
+        Conversation { model: Adapted { decoder: &self.decoder, adapter: None }, trained: false, ..with_expert }
+    }
+
+    /// Whether an expert answers, not the base model alone.
+    pub fn has_adapter(&self) -> bool {
+        self.adapter.is_some()
+    }
+
+    /// What the base model's folder is called.
+    pub fn base_name(&self) -> String {
+        last_component(&self.base_dir.to_string_lossy()).to_owned()
     }
 
     /// The dialect of its answers.
@@ -280,12 +297,12 @@ fn check_identity(name: &str, manifest: &Manifest, entry: &BaseModel, base_dir: 
 }
 
 fn layout(model: &ModelArgs, entry: Option<&BaseModel>, tokenizer: &TextTokenizer) -> Result<Layout> {
-    let named = model.format.as_deref().or_else(|| entry.and_then(|entry| entry.prompt_template.as_deref()));
+    let named = database::layout_flag(model)?.or_else(|| entry.and_then(|entry| entry.prompt_template.as_deref()));
     let Some(name) = named else { return Ok(Layout::fitting(|marker| tokenizer.is_special(marker))) };
     Ok(Layout::from_name(name).ok_or_else(|| {
         let names: Vec<&str> = Layout::ALL.iter().map(|layout| layout.name()).collect();
         Problem::usage(format!("there is no prompt layout `{name}`"))
-            .hint(format!("--format takes one of {}", names.join(", ")))
+            .hint(format!("--layout takes one of {}", names.join(", ")))
     })?)
 }
 
@@ -315,23 +332,24 @@ pub(super) fn typed_flags(model: &ModelArgs, source: &SourceArgs) -> String {
         flag("--experts", model.experts.as_ref()),
         flag("--adapter", model.adapter.as_ref()),
         flag("--base-model", model.base_model.as_ref()),
-        flag("--format", model.format.as_ref()),
+        flag("--layout", database::layout_flag(model).ok().flatten()),
         flag("--dialect", model.dialect.as_ref()),
         flag("--context", source.context.as_ref()),
         flag("--schema", source.schema.as_ref()),
-        flag("--db", source.db.as_ref()),
+        flag("--db", source.db.as_ref().map(|name| database::without_password(name))),
+        flag("--db-config", source.db_config.as_ref()),
     ]
     .concat()
 }
 
 /// The flags with the dialect of the database they name, where nobody else knows which one to answer in.
-pub(super) fn with_dialect_of(source: &SourceArgs, model: &ModelArgs) -> Result<ModelArgs> {
+pub(super) fn with_dialect_of(source: Option<&Source>, model: &ModelArgs) -> ModelArgs {
     let mut model = model.clone();
     let nobody_knows = model.dialect.is_none() && model.experts.is_none() && model.adapter.is_none();
-    if let Some(url) = source.db.as_deref().filter(|_| nobody_knows) {
-        model.dialect = Some(url.parse::<Source>()?.dialect().name().to_owned());
+    if let Some(source) = source.filter(|_| nobody_knows) {
+        model.dialect = Some(source.dialect().name().to_owned());
     }
-    Ok(model)
+    model
 }
 
 /// Refuses a schema file that is not there before a model is loaded, which may take long.
@@ -339,16 +357,18 @@ pub(super) fn check_source(source: &SourceArgs) -> Result<()> {
     if let Some(path) = &source.context {
         fsx::open(path)?;
     }
-    if let Some(url) = &source.db {
-        url.parse::<Source>()?;
-    }
     Ok(())
 }
 
 /// The tables that the flags name.
-pub(super) fn context(source: &SourceArgs, dialect: Dialect, ui: &Ui) -> Result<Option<Context>> {
-    if let Some(url) = &source.db {
-        return context_of_db(url, dialect, ui).map(Some);
+pub(super) fn context(
+    source: &SourceArgs,
+    database: Option<&Source>,
+    dialect: Dialect,
+    ui: &Ui,
+) -> Result<Option<Context>> {
+    if let Some(database) = database {
+        return context_of_db(database, dialect, ui).map(Some);
     }
     let text = match (&source.context, &source.schema) {
         (Some(path), _) => fsx::read_text(path)?,
@@ -366,8 +386,7 @@ pub(super) fn context(source: &SourceArgs, dialect: Dialect, ui: &Ui) -> Result<
 }
 
 /// The tables of a database.
-pub(super) fn context_of_db(url: &str, dialect: Dialect, ui: &Ui) -> Result<Context> {
-    let source: Source = url.parse()?;
+pub(super) fn context_of_db(source: &Source, dialect: Dialect, ui: &Ui) -> Result<Context> {
     if source.dialect() != dialect {
         ui.note(&format!("the database speaks {}, the answers are {}", source.dialect().name(), dialect.name()));
     }

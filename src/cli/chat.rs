@@ -1,16 +1,19 @@
 //! `chat`: one question and its SQL, or a conversation.
 
+mod commands;
 mod lines;
 mod repl;
 
 use std::io::Read as _;
 
+use super::answering::database::{Executed, execute, row_format, source_of};
 use super::answering::live::{Live, catch_interrupts, take_interrupt};
 use super::answering::{Loaded, answer_json, check_source, context, typed_flags, warn_about, with_dialect_of};
 use super::args::chat::Args;
-use super::ui::{Ui, escape};
+use super::ui::{RowFormat, Ui, escape};
+use crate::db::Source;
 use crate::error::{Exit, Problem, Result};
-use crate::generate::conversation::{Context, Question};
+use crate::generate::conversation::{Answer, Context, Question};
 use crate::generate::decode::Finish;
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
@@ -18,18 +21,27 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         return Err(Problem::usage("--json answers one question").hint("give it with --prompt \"…\"").into());
     }
     let question = args.prompt.as_deref().map(question).transpose()?;
+    let source = source_of(&args.source)?;
+    if args.run.run && source.is_none() {
+        return Err(Problem::usage("--run needs a database").hint("name it with --db sqlite:PATH").into());
+    }
     catch_interrupts();
     check_source(&args.source)?;
-    let model = with_dialect_of(&args.source, &args.model)?;
+    let model = with_dialect_of(source.as_ref(), &args.model);
     let loaded = Loaded::new(&model, &args.sampling, None, ui)?;
-    let context = context(&args.source, loaded.sql_dialect(), ui)?;
+    if args.compare && !loaded.has_adapter() {
+        return Err(Problem::usage("--compare needs an expert to compare its base model with")
+            .hint("--experts NAME or --adapter DIR names one")
+            .into());
+    }
+    let context = context(&args.source, source.as_ref(), loaded.sql_dialect(), ui)?;
     if context.is_none() {
         ui.note("no schema given (--context, --schema or --db): table and column names are not checked");
     }
     loaded.show_settings(args.sampling.show_settings, ui);
     match question {
-        Some(text) => one_shot(args, &loaded, text, context, ui),
-        None => repl::run(args, loaded, context, ui),
+        Some(text) => one_shot(args, &loaded, Question { text, context }, source.as_ref(), ui),
+        None => repl::run(args, loaded, context, source, ui),
     }
 }
 
@@ -46,17 +58,36 @@ fn question(prompt: &str) -> Result<String> {
     Ok(text)
 }
 
-fn one_shot(args: &Args, loaded: &Loaded, text: String, context: Option<Context>, ui: &Ui) -> Result<()> {
-    let conversation = loaded.conversation(args.logits);
+/// Asks, and shows the answer growing. `base`: the base model answers, without the expert.
+fn ask(loaded: &Loaded, question: &Question, base: bool, logits: bool, ui: &Ui) -> Result<Answer> {
     let mut live = Live::new(loaded.settings.max_tokens.value, ui);
-    let answer = conversation.answer(&Question { text: text.clone(), context }, &mut live)?;
-    drop(live);
+    let mut conversation = loaded.conversation(logits);
+    if base {
+        conversation = loaded.conversation_of_base();
+    }
+    conversation.answer(question, &mut live)
+}
+
+fn one_shot(args: &Args, loaded: &Loaded, question: Question, source: Option<&Source>, ui: &Ui) -> Result<()> {
+    let answer = ask(loaded, &question, false, args.logits, ui)?;
+    let base = match args.compare && answer.finish != Finish::Interrupted {
+        true => Some(ask(loaded, &question, true, false, ui)?),
+        false => None,
+    };
     if take_interrupt() || answer.finish == Finish::Interrupted {
         return Err(Problem::new(Exit::Interrupted, "stopped before the answer ended").into());
     }
+    let run = |answer: &Answer| source.filter(|_| args.run.run).map(|source| execute(answer, source));
+    let (executed, base_executed) = (run(&answer), base.as_ref().and_then(run));
+    let mut failed = executed.as_ref().is_some_and(|executed| matches!(executed, Executed::Failed(_)));
     if ui.is_json() {
         let mut body = answer_json(&answer, args.logits);
-        body["question"] = text.trim().into();
+        body["question"] = question.text.trim().into();
+        body["execution"] = executed.as_ref().map(Executed::to_json).into();
+        if let Some(base) = &base {
+            body["base"] = answer_json(base, false);
+            body["base"]["execution"] = base_executed.as_ref().map(Executed::to_json).into();
+        }
         if let (Some(body), Some(who)) = (body.as_object_mut(), loaded.to_json().as_object()) {
             body.extend(who.clone());
         }
@@ -65,7 +96,13 @@ fn one_shot(args: &Args, loaded: &Loaded, text: String, context: Option<Context>
         if args.sampling.show_reasoning && !answer.reasoning.is_empty() {
             ui.note(&escape(&answer.reasoning));
         }
-        ui.data_untrusted(&answer.sql)?;
+        let format = row_format(&args.model).unwrap_or_default();
+        if let Some(base) = &base {
+            ui.note(&format!("base model {}:", escape(&loaded.base_name())));
+            print_answer(base, base_executed.as_ref(), format, ui)?;
+            ui.note(&format!("\n{}:", escape(&loaded.name)));
+        }
+        failed = !print_answer(&answer, executed.as_ref(), format, ui)? || failed;
         if args.logits {
             ui.note("--logits shows its numbers in the JSON: add --json");
         }
@@ -75,9 +112,24 @@ fn one_shot(args: &Args, loaded: &Loaded, text: String, context: Option<Context>
         ui.warn("the answer does not validate");
         return Err(Problem::reported(Exit::Failed).into());
     }
+    if failed {
+        return Err(Problem::reported(Exit::Failed).into());
+    }
     ui.next(&format!(
         "expert-cli infer{} --input questions.jsonl --output answers.jsonl",
         typed_flags(&args.model, &args.source)
     ));
     Ok(())
+}
+
+/// The statement, and its rows if it was run; whether the database had nothing against it. CSV and JSON are for
+/// programs: there stdout has the rows alone, where there are any.
+fn print_answer(answer: &Answer, executed: Option<&Executed>, format: RowFormat, ui: &Ui) -> Result<bool> {
+    let rows_alone =
+        matches!(format, RowFormat::Csv | RowFormat::Json) && matches!(executed, Some(Executed::Rows(_)));
+    match rows_alone {
+        true => ui.note(&escape(&answer.sql)),
+        false => ui.data_untrusted(&answer.sql)?,
+    }
+    executed.map_or(Ok(true), |executed| executed.show(format, true, ui))
 }

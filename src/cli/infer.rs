@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::answering::database::source_of;
 use super::answering::live::{catch_interrupts, is_interrupted};
 use super::answering::{Loaded, check_source, context, typed_flags, with_dialect_of};
 use super::args::infer::Args;
@@ -32,9 +33,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let total = rows::count(&args.input)?.min(args.limit.unwrap_or(usize::MAX)) as u64;
     catch_interrupts();
     check_source(&args.source)?;
-    let model = with_dialect_of(&args.source, &args.model)?;
+    let source = source_of(&args.source)?;
+    let model = with_dialect_of(source.as_ref(), &args.model);
     let loaded = Loaded::new(&model, &args.sampling, None, ui)?;
-    let mut tables = Tables::new(context(&args.source, loaded.sql_dialect(), ui)?, loaded.sql_dialect());
+    let default = context(&args.source, source.as_ref(), loaded.sql_dialect(), ui)?;
+    let mut tables = Tables::new(default, loaded.sql_dialect(), args.source.db_config.clone());
     loaded.show_settings(args.sampling.show_settings, ui);
 
     let mut rows = Rows::open(&args.input)?;

@@ -6,7 +6,9 @@
 //! [`same_rows`] tells whether two results are the same.
 
 mod compare;
+mod config;
 mod limits;
+pub mod postgres;
 mod source;
 pub mod sqlite;
 mod value;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Limits, QueryError, Rows, Value, sqlite};
+use super::{Limits, QueryError, Rows, Value, postgres, sqlite};
 use crate::error::{Problem, Result};
 use crate::sql::{Column, Dialect, Name, Schema, Table};
 
@@ -14,6 +14,8 @@ use crate::sql::{Column, Dialect, Name, Schema, Table};
 pub enum Source {
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A database on a PostgreSQL server.
+    Postgres(postgres::Address),
 }
 
 /// How long the samples of one column may take.
@@ -23,7 +25,7 @@ const SAMPLE_TIME: Duration = Duration::from_millis(500);
 const LONGEST_SAMPLE: usize = 80;
 
 /// What to write instead.
-const HINT: &str = "write --db sqlite:PATH";
+const HINT: &str = "write --db sqlite:PATH or --db postgres://USER:PASSWORD@HOST/DATABASE";
 
 impl FromStr for Source {
     type Err = Problem;
@@ -42,9 +44,7 @@ impl FromStr for Source {
                 }
                 Ok(Self::Sqlite(PathBuf::from(path)))
             }
-            "postgres" | "postgresql" => Err(Problem::usage("PostgreSQL connections are not in this build yet")
-                .detail("SQLite files work: --db sqlite:PATH")
-                .hint("write the schema with `pg_dump --schema-only` into a file and give it as --context FILE")),
+            "postgres" | "postgresql" => postgres::Address::parse(rest).map(Self::Postgres),
             _ => Err(Problem::usage(format!("`{scheme}` databases are not supported")).hint(HINT)),
         }
     }
@@ -55,6 +55,7 @@ impl Source {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -62,6 +63,7 @@ impl Source {
     pub fn schema(&self) -> Result<Schema> {
         match self {
             Self::Sqlite(path) => sqlite::read_schema(path),
+            Self::Postgres(address) => postgres::read_schema(address),
         }
     }
 
@@ -69,6 +71,7 @@ impl Source {
     pub fn query(&self, sql: &str, limits: &Limits) -> Result<Rows, QueryError> {
         match self {
             Self::Sqlite(path) => sqlite::read(path, sql, limits),
+            Self::Postgres(address) => postgres::read(address, sql, limits),
         }
     }
 
@@ -98,6 +101,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(address) => write!(f, "{address}"),
         }
     }
 }
@@ -136,7 +140,8 @@ mod tests {
             ("shop.db", "what kind"),
             ("C:\\shop.db", "what kind"),
             ("sqlite:", "names no file"),
-            ("postgres://u:secret@h/db", "not in this build"),
+            ("postgres://u:secret@h:x/db", "the port"),
+            ("postgres:db", "does not begin with postgres://"),
             ("mysql://h/db", "`mysql` databases"),
         ] {
             let error = text.parse::<Source>().unwrap_err();

@@ -154,7 +154,7 @@ fn what_cannot_work_says_why() {
         (vec!["chat", "--base-model", "model", "--prompt", "a <|im_end|> b"], 3, "<|im_end|>"),
         (vec!["chat", "--base-model", "model", "--prompt", "x", "--context", "empty.sql"], 3, "schema is empty"),
         (vec!["chat", "--base-model", "model", "--prompt", "x", "--db", "sqlite:none.db"], 3, "no database file"),
-        (vec!["chat", "--base-model", "model", "--prompt", "x", "--db", "postgres://h/d"], 2, "not in this build"),
+        (vec!["chat", "--base-model", "model", "--prompt", "x", "--db", "postgres://u@h:x/d"], 2, "has the port `x`"),
         (vec!["chat", "--base-model", "model", "--prompt", "x", "--temperature", "-1"], 2, "temperature is -1 (flag)"),
         (vec!["chat", "--base-model", "model", "--prompt", "x", "--device", "cuda"], 4, "CPU only"),
         (vec!["chat", "--base-model", "model", "--prompt", "x", "--format", "vicuna"], 2, "no prompt layout"),

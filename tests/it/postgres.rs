@@ -35,7 +35,7 @@ impl Postgres {
     /// A server, or none with a word on stderr.
     pub fn start() -> Option<Self> {
         let (Some(initdb), Some(psql)) = (find("initdb"), find("psql")) else {
-            #[expect(clippy::print_stderr, reason = "a skipped check says so")]
+            #[allow(clippy::print_stderr, reason = "a skipped check says so")]
             {
                 eprintln!("skipped: no PostgreSQL here (initdb and psql are needed)");
             }
@@ -53,6 +53,12 @@ impl Postgres {
         let log = server.dir.path().join("log");
         server.program("pg_ctl", &["-w", "-D", data, "-o", &options, "-l", log.to_str().unwrap(), "start"]);
         Some(server)
+    }
+
+    /// The folder of its socket (port 5432, database and superuser `postgres`, no password).
+    #[allow(dead_code, reason = "each binary that has this file uses a part of it")]
+    pub fn socket(&self) -> &Path {
+        self.dir.path()
     }
 
     fn program(&self, name: &str, args: &[&str]) {

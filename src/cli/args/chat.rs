@@ -8,6 +8,7 @@ use std::path::PathBuf;
 Examples:
   expert-cli chat --experts sql --context schema.sql --prompt \"How many users are there?\"
   expert-cli chat --experts sql --db sqlite:shop.db
+  expert-cli chat --experts sql --db postgres://me@localhost/shop --run --prompt \"How many users are there?\"
   expert-cli chat --base-model models/Qwen3-0.6B --schema \"CREATE TABLE t (a INT)\"")]
 pub struct Args {
     /// Who answers.
@@ -22,6 +23,12 @@ pub struct Args {
     /// Ask one question, print the SQL and leave (`-` reads the question from stdin); without it: a conversation
     #[arg(long, short, value_name = "QUESTION")]
     pub prompt: Option<String>,
+    /// Whether answers are run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Answer with the base model beside the expert
+    #[arg(long, conflicts_with = "logits")]
+    pub compare: bool,
     /// Add the prompt's ids and the logits of the first step to the JSON
     #[arg(long, requires = "prompt")]
     pub logits: bool,
@@ -50,7 +57,10 @@ pub struct ModelArgs {
     pub quantize_embeddings: bool,
     /// Prompt layout, over the expert's: chatml, qwen3, mistral, alpaca, llama2, simple
     #[arg(long, value_name = "LAYOUT")]
-    pub format: Option<String>,
+    pub layout: Option<String>,
+    /// How rows are shown: table, csv, json, or sql for the statement alone; a layout's name means --layout
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Vec<String>,
     /// Dialect named in the prompt and used for checks, over the expert's: postgres, mysql, sqlite
     #[arg(long, value_name = "DIALECT")]
     pub dialect: Option<String>,
@@ -58,17 +68,31 @@ pub struct ModelArgs {
 
 /// The tables that questions are about.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[group(id = "tables", multiple = false)]
 pub struct SourceArgs {
     /// File with CREATE TABLE statements
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["schema", "db"])]
     pub context: Option<PathBuf>,
     /// CREATE TABLE statements
-    #[arg(long, value_name = "DDL")]
+    #[arg(long, value_name = "DDL", conflicts_with = "db")]
     pub schema: Option<String>,
-    /// Database whose schema is read: `sqlite:PATH`
+    /// Database whose schema is read: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`; with --db-config, a
+    /// name in that file
     #[arg(long, value_name = "URL")]
     pub db: Option<String>,
+    /// Connections as askGuru keeps them (db_conn.json)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["context", "schema"])]
+    pub db_config: Option<PathBuf>,
+}
+
+/// Whether answers are run.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct RunArgs {
+    /// Run the answer on the database of --db and show its rows; what writes is only printed
+    #[arg(long)]
+    pub run: bool,
+    /// Run nothing, neither to show rows nor to choose between answers
+    #[arg(long, conflicts_with = "run")]
+    pub no_execute: bool,
 }
 
 /// How answers are drawn: flags win over the expert's manifest.

@@ -78,6 +78,22 @@ impl Lines {
         }
     }
 
+    /// Lets the person change a text; from a pipe, the next line takes its place.
+    pub fn edit(&mut self, prompt: &str, text: &str) -> Result<Line> {
+        match self {
+            // The editor has one line: line breaks become spaces.
+            Self::Terminal { editor, .. } => {
+                match editor.readline_with_initial(prompt, (&text.replace(['\n', '\r'], " "), "")) {
+                    Ok(line) => Ok(Line::Text(line)),
+                    Err(ReadlineError::Interrupted) => Ok(Line::Cancelled),
+                    Err(ReadlineError::Eof) => Ok(Line::End),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            _ => self.next(prompt),
+        }
+    }
+
     /// Puts an entry into the history.
     pub fn remember(&mut self, entry: &str) {
         if let Self::Terminal { editor, history } = self {

@@ -1,62 +1,119 @@
-//! The conversation: questions, commands, answers that can be stopped. Nothing that happens in an answer ends it.
+//! The conversation: questions, answers that can be stopped, rows. Nothing that happens in an answer ends it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use super::lines::{Input, Lines, read};
-use crate::cli::answering::live::{Live, on_this_console, take_interrupt};
-use crate::cli::answering::{Loaded, context_of_db, warn_about};
-use crate::cli::args::chat::{Args, ModelArgs};
+use super::{ask, commands};
+use crate::cli::answering::database::{execute, execute_sql, row_format};
+use crate::cli::answering::live::take_interrupt;
+use crate::cli::answering::{Loaded, warn_about};
+use crate::cli::args::chat::Args;
 use crate::cli::home::expert_home;
-use crate::cli::ui::{Table, Ui, escape};
+use crate::cli::ui::{RowFormat, Ui, escape};
+use crate::db::Source;
 use crate::error::{Problem, Result, classify};
-use crate::fsx;
 use crate::generate::conversation::{Answer, Context, Question};
 use crate::generate::decode::Finish;
-use crate::manifest::did_you_mean;
 
-const COMMANDS: [(&str, &str); 6] = [
-    ("/help", "this list"),
-    (
-        "/schema",
-        "show the tables; /schema FILE, /schema CREATE TABLE … or /schema sqlite:PATH sets them, none forgets them",
-    ),
-    ("/expert", "who answers; /expert NAME[@VERSION] asks another one"),
-    ("/settings", "every setting and where it came from"),
-    ("/reasoning", "show or hide what the model thinks"),
-    ("/exit", "leave (also Ctrl+D)"),
-];
-
-struct Repl<'a> {
-    args: &'a Args,
-    ui: &'a Ui,
-    loaded: Loaded,
-    context: Option<Context>,
-    show_reasoning: bool,
+/// When answers are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RunMode {
+    /// Every answer that reads.
+    Auto,
+    /// After a yes.
+    Ask,
+    /// Not at all.
+    Never,
 }
 
-pub(super) fn run(args: &Args, loaded: Loaded, context: Option<Context>, ui: &Ui) -> Result<()> {
+impl RunMode {
+    /// The mode of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "auto" => Self::Auto,
+            "ask" => Self::Ask,
+            "never" => Self::Never,
+            _ => return None,
+        })
+    }
+
+    /// What it means.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Auto => "answers that read are run (/run auto)",
+            Self::Ask => "you are asked before an answer is run (/run ask)",
+            Self::Never => "answers are not run (/run never)",
+        }
+    }
+}
+
+pub(super) struct Repl<'a> {
+    pub args: &'a Args,
+    pub ui: &'a Ui,
+    pub loaded: Loaded,
+    pub context: Option<Context>,
+    pub source: Option<Source>,
+    pub mode: RunMode,
+    pub format: RowFormat,
+    pub show_reasoning: bool,
+    pub timing: bool,
+    /// What was asked last.
+    pub question: Option<String>,
+    /// What came back.
+    pub answer: Option<Answer>,
+    /// The statement that /run, /explain and /save are about: the answer's, or what /edit made of it.
+    pub sql: Option<String>,
+}
+
+pub(super) fn run(
+    args: &Args,
+    loaded: Loaded,
+    context: Option<Context>,
+    source: Option<Source>,
+    ui: &Ui,
+) -> Result<()> {
     let mut lines = Lines::open(&expert_home(), ui.stdout_is_terminal())?;
-    let show_reasoning = args.sampling.show_reasoning;
-    let mut repl = Repl { args, ui, loaded, context, show_reasoning };
+    let mode = match (args.run.run, args.run.no_execute) {
+        (true, _) => RunMode::Auto,
+        (_, true) => RunMode::Never,
+        _ => RunMode::Ask,
+    };
+    let mut repl = Repl {
+        args,
+        ui,
+        loaded,
+        context,
+        source,
+        mode,
+        format: row_format(&args.model).unwrap_or_default(),
+        show_reasoning: args.sampling.show_reasoning,
+        timing: true,
+        question: None,
+        answer: None,
+        sql: None,
+    };
     ui.note(&format!(
         "{} answers in {}. A question ends with `;` or an empty line; /help lists the commands.",
         escape(&repl.loaded.name),
         repl.loaded.dialect
     ));
+    if repl.source.is_some() {
+        ui.note(mode.words());
+    }
     loop {
         match read(&mut lines, "? ", "  ")? {
             Input::End => break,
             Input::Command(name, _) if matches!(name.as_str(), "exit" | "quit" | "q") => break,
             Input::Command(name, argument) => {
-                if let Err(error) = repl.command(&name, &argument) {
+                take_interrupt();
+                if let Err(error) = guarded(|| commands::command(&mut repl, &mut lines, &name, &argument)) {
                     repl.show(&error);
                 }
             }
             Input::Question(question) => {
                 take_interrupt();
-                match guarded(|| repl.ask(question)) {
-                    Ok(answer) => repl.print(&answer)?,
+                match guarded(|| repl.answer(question)) {
+                    Ok(answer) => repl.print(answer)?,
                     Err(error) => repl.show(&error),
                 }
             }
@@ -74,117 +131,81 @@ fn guarded<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 impl Repl<'_> {
-    fn ask(&self, question: String) -> Result<Answer> {
-        let mut live = Live::new(self.loaded.settings.max_tokens.value, self.ui);
-        let question = Question { text: question, context: self.context.clone() };
-        self.loaded.conversation(false).answer(&question, &mut live)
+    fn answer(&mut self, text: String) -> Result<Answer> {
+        self.question = Some(text.clone());
+        self.ask(text, false)
     }
 
-    fn print(&self, answer: &Answer) -> Result<()> {
+    pub(super) fn ask(&self, text: String, base: bool) -> Result<Answer> {
+        ask(&self.loaded, &Question { text, context: self.context.clone() }, base, false, self.ui)
+    }
+
+    fn print(&mut self, answer: Answer) -> Result<()> {
         if self.show_reasoning && !answer.reasoning.is_empty() {
             self.ui.note(&escape(&answer.reasoning));
         }
         self.ui.data_untrusted(&answer.sql)?;
-        if answer.finish == Finish::Interrupted {
+        let stopped = answer.finish == Finish::Interrupted;
+        if stopped {
             self.ui.note("stopped");
         } else {
-            warn_about(answer, self.ui);
+            warn_about(&answer, self.ui);
         }
-        let (tokens, seconds) = (answer.ids.len(), answer.latency.as_secs_f64());
-        self.ui.note(&format!("{tokens} tokens in {seconds:.2} s ({:.1} tokens/s)", tokens as f64 / seconds.max(1e-9)));
+        if self.timing {
+            self.ui.note(&tempo(&answer));
+        }
+        if let Some(source) = self.source.as_ref().filter(|_| !stopped && self.wants_to_run(&answer)) {
+            execute(&answer, source).show(self.format, self.timing, self.ui)?;
+        }
+        self.sql = Some(answer.sql.clone());
+        self.answer = Some(answer);
         Ok(())
     }
 
-    fn command(&mut self, name: &str, argument: &str) -> Result<()> {
-        match name {
-            "help" | "h" | "?" => {
-                let text: Vec<String> =
-                    COMMANDS.iter().map(|(command, what)| format!("{command:<11} {what}")).collect();
-                self.ui.note(&on_this_console(&text.join("\n")));
-            }
-            "schema" => self.schema(argument)?,
-            "expert" => self.expert(argument)?,
-            "settings" => self.loaded.show_settings(true, self.ui),
-            "reasoning" => {
-                self.show_reasoning = !self.show_reasoning;
-                self.ui.note(if self.show_reasoning { "reasoning is shown" } else { "reasoning is hidden" });
-            }
-            _ => {
-                let names = COMMANDS.map(|(command, _)| &command[1..]);
-                let close = did_you_mean(name, names).map(|close| format!("did you mean /{close}? "));
-                return Err(Problem::usage(format!("there is no command /{name}"))
-                    .hint(format!("{}/help lists the commands", close.unwrap_or_default()))
-                    .into());
-            }
+    fn wants_to_run(&self, answer: &Answer) -> bool {
+        match self.mode {
+            RunMode::Auto => true,
+            RunMode::Never => false,
+            RunMode::Ask => answer.finish.is_complete() && self.ui.confirm("run it?", false),
         }
+    }
+
+    /// Runs the statement at hand and shows its rows.
+    pub(super) fn run_sql(&self) -> Result<()> {
+        let sql = self.sql()?;
+        // An answer that was cut off stays unrun until somebody has edited it.
+        let cut = self.answer.as_ref().is_some_and(|answer| !answer.finish.is_complete() && answer.sql == sql);
+        if cut {
+            return Err(Problem::failed("the answer is incomplete: it is not run").hint("/edit completes it").into());
+        }
+        if self.args.run.no_execute {
+            return Err(Problem::usage("--no-execute forbids running anything").into());
+        }
+        execute_sql(sql, self.source()?).show(self.format, self.timing, self.ui)?;
         Ok(())
     }
 
-    fn schema(&mut self, argument: &str) -> Result<()> {
-        let dialect = self.loaded.sql_dialect();
-        if argument.is_empty() {
-            self.show_schema();
-            return Ok(());
-        }
-        if argument == "none" {
-            self.context = None;
-            self.ui.note("no schema: table and column names are not checked");
-            return Ok(());
-        }
-        let is_ddl = argument.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("create"));
-        let context = if is_ddl {
-            self.read_ddl(argument)
-        } else if Path::new(argument).is_file() {
-            let text = fsx::read_text(Path::new(argument))?;
-            self.read_ddl(&text)
-        } else if argument.contains(':') {
-            context_of_db(argument, dialect, self.ui)?
-        } else {
-            return Err(Problem::input(format!("there is no file {argument}"))
-                .hint("/schema takes a file, CREATE TABLE text or sqlite:PATH")
-                .into());
-        };
-        self.context = Some(context);
-        self.show_schema();
-        Ok(())
+    pub(super) fn source(&self) -> Result<&Source> {
+        Ok(self
+            .source
+            .as_ref()
+            .ok_or_else(|| Problem::usage("there is no database").hint("/schema sqlite:PATH names one"))?)
     }
 
-    fn read_ddl(&self, text: &str) -> Context {
-        let (context, warning) = Context::from_text(text, self.loaded.sql_dialect());
-        if let Some(warning) = warning {
-            self.ui.warn(&escape(&format!("{warning}; names are not checked")));
-        }
-        context
-    }
-
-    fn show_schema(&self) {
-        match &self.context {
-            None => self.ui.note("no schema"),
-            Some(Context { schema: Some(schema), .. }) => {
-                let mut table = Table::new(["table", "columns"]);
-                for entry in schema.tables() {
-                    let columns: Vec<&str> = entry.columns.iter().map(|column| column.name.text()).collect();
-                    table.row([entry.name.text(), &columns.join(", ")]);
-                }
-                self.ui.note(&on_this_console(&table.render()));
-            }
-            Some(context) => self.ui.note(&escape(&context.text)),
-        }
-    }
-
-    fn expert(&mut self, argument: &str) -> Result<()> {
-        if !argument.is_empty() {
-            let model = ModelArgs { experts: Some(argument.to_owned()), adapter: None, ..self.args.model.clone() };
-            self.loaded = Loaded::new(&model, &self.args.sampling, Some(&self.loaded), self.ui)?;
-        }
-        self.ui.note(&format!("{} answers in {}", escape(&self.loaded.name), self.loaded.dialect));
-        Ok(())
+    pub(super) fn sql(&self) -> Result<&str> {
+        Ok(self.sql.as_deref().ok_or_else(|| Problem::usage("nothing has been answered yet").hint("ask a question"))?)
     }
 
     fn show(&self, error: &anyhow::Error) {
         let (exit, hint) = classify(error);
         self.ui.error(error, exit, hint.as_deref());
     }
+}
+
+/// `31 tokens in 0.52 s (60.1 tokens/s)`.
+pub(super) fn tempo(answer: &Answer) -> String {
+    let (tokens, seconds) = (answer.ids.len(), answer.latency.as_secs_f64());
+    format!("{tokens} tokens in {seconds:.2} s ({:.1} tokens/s)", tokens as f64 / seconds.max(1e-9))
 }
 
 #[cfg(test)]

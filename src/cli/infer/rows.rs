@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::cli::answering::context_of_db;
+use crate::cli::answering::database::source_named;
 use crate::cli::ui::Ui;
 use crate::error::{Problem, Result};
 use crate::fsx;
@@ -136,14 +137,16 @@ const ANSWER_KEYS: [&str; 7] =
 pub(super) struct Tables {
     default: Option<Context>,
     dialect: Dialect,
+    /// Where the names of databases stand.
+    config: Option<PathBuf>,
     databases: HashMap<String, Context>,
     last: Option<(String, Context)>,
 }
 
 impl Tables {
     /// `default`: for rows without tables of their own.
-    pub fn new(default: Option<Context>, dialect: Dialect) -> Self {
-        Self { default, dialect, databases: HashMap::new(), last: None }
+    pub fn new(default: Option<Context>, dialect: Dialect, config: Option<PathBuf>) -> Self {
+        Self { default, dialect, config, databases: HashMap::new(), last: None }
     }
 
     fn of_text(&mut self, ddl: &str) -> Context {
@@ -161,7 +164,8 @@ impl Tables {
         if let Some(context) = self.databases.get(url) {
             return Ok(context.clone());
         }
-        let context = context_of_db(url, self.dialect, ui)?;
+        let source = source_named(url, self.config.as_deref())?;
+        let context = context_of_db(&source, self.dialect, ui)?;
         self.databases.insert(url.to_owned(), context.clone());
         Ok(context)
     }
@@ -183,7 +187,7 @@ mod tests {
     fn keys_of_every_known_shape() {
         let ui = Ui::new(&crate::cli::args::Global { quiet: true, json: false });
         let default = Context { text: "default".into(), schema: None };
-        let mut tables = Tables::new(Some(default), Dialect::Postgres);
+        let mut tables = Tables::new(Some(default), Dialect::Postgres, None);
         let all = rows(concat!(
             "\u{feff}{\"question\": \"a\", \"context\": \"CREATE TABLE t (x INT)\"}\n\n",
             "{\"sql_prompt\": \"b\", \"sql_context\": \"CREATE TABLE u (x INT)\"}\r\n",

@@ -4,9 +4,11 @@
 //! model output) is escaped on a terminal and raw in pipes and JSON.
 
 mod progress;
+pub mod rows;
 mod table;
 
 pub use progress::Progress;
+pub use rows::RowFormat;
 pub use table::Table;
 
 use std::io::{IsTerminal as _, Write as _};
