@@ -1,5 +1,7 @@
 //! What `chat` and `infer` share: finding and loading who answers, the tables, the flags, and an answer as JSON.
 
+pub(super) mod best;
+pub(super) mod crew;
 pub(super) mod database;
 mod grammars;
 pub(super) mod live;
@@ -48,6 +50,8 @@ pub(super) struct Loaded {
     pub name: String,
     /// Name and version of the installed expert.
     expert: Option<(String, String)>,
+    /// The manifest it was packaged with, or that of the run.
+    manifest: Option<Manifest>,
     pub layout: Layout,
     pub dialect: String,
     pub settings: Settings,
@@ -114,6 +118,7 @@ impl Loaded {
             dialect,
             settings,
             constraints,
+            manifest: found.manifest.map(|(manifest, _)| manifest),
         })
     }
 

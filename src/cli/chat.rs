@@ -6,6 +6,8 @@ mod repl;
 
 use std::io::Read as _;
 
+use super::answering::best::{Best, Choice, best, critic};
+use super::answering::crew::Crew;
 use super::answering::database::{Executed, execute, row_format, source_of};
 use super::answering::live::{Live, catch_interrupts, take_interrupt};
 use super::answering::{Loaded, answer_json, check_source, context, typed_flags, warn_about, with_dialect_of};
@@ -13,7 +15,7 @@ use super::args::chat::Args;
 use super::ui::{RowFormat, Ui, escape};
 use crate::db::Source;
 use crate::error::{Exit, Problem, Result};
-use crate::generate::conversation::{Answer, Context, Question};
+use crate::generate::conversation::{Answer, Question};
 use crate::generate::decode::Finish;
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
@@ -28,7 +30,12 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     catch_interrupts();
     check_source(&args.source)?;
     let model = with_dialect_of(source.as_ref(), &args.model);
-    let loaded = Loaded::new(&model, &args.sampling, None, ui)?;
+    let mut crew = Crew::load(&model, &args.sampling, ui)?;
+    let routed = match &question {
+        Some(text) if args.route => Some(crew.route(text, ui)?),
+        _ => None,
+    };
+    let loaded = crew.current();
     if args.compare && !loaded.has_adapter() {
         return Err(Problem::usage("--compare needs an expert to compare its base model with")
             .hint("--experts NAME or --adapter DIR names one")
@@ -40,8 +47,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     loaded.show_settings(args.sampling.show_settings, ui);
     match question {
-        Some(text) => one_shot(args, &loaded, Question { text, context }, source.as_ref(), ui),
-        None => repl::run(args, loaded, context, source, ui),
+        Some(text) => one_shot(args, loaded, (Question { text, context }, routed), source.as_ref(), ui),
+        None => repl::run(args, crew, context, source, ui),
     }
 }
 
@@ -58,32 +65,60 @@ fn question(prompt: &str) -> Result<String> {
     Ok(text)
 }
 
-/// Asks, and shows the answer growing. `base`: the base model answers, without the expert.
-fn ask(loaded: &Loaded, question: &Question, base: bool, logits: bool, ui: &Ui) -> Result<Answer> {
-    let mut live = Live::new(loaded.settings.max_tokens.value, ui);
-    let mut conversation = loaded.conversation(logits);
-    if base {
-        conversation = loaded.conversation_of_base();
-    }
-    conversation.answer(question, &mut live)
+/// Asks, and shows the answer growing. `source`: the database that may be asked, for votes and faults.
+fn ask(args: &Args, asked: &Asked<'_>, question: &Question, ui: &Ui) -> Result<Best> {
+    let mut live = Live::new(asked.loaded.settings.max_tokens.value, ui);
+    let source = asked.source.filter(|_| !args.run.no_execute);
+    // The numbers of the first step are those of one answer.
+    let choice = Choice::new(&args.candidates, source.is_some() && !args.logits, asked.critic)?;
+    best(asked.loaded, question, choice, source, args.logits, &mut live)
 }
 
-fn one_shot(args: &Args, loaded: &Loaded, question: Question, source: Option<&Source>, ui: &Ui) -> Result<()> {
-    let answer = ask(loaded, &question, false, args.logits, ui)?;
-    let base = match args.compare && answer.finish != Finish::Interrupted {
-        true => Some(ask(loaded, &question, true, false, ui)?),
+/// Asks the base model alone.
+fn ask_base(loaded: &Loaded, question: &Question, ui: &Ui) -> Result<Answer> {
+    let mut live = Live::new(loaded.settings.max_tokens.value, ui);
+    loaded.conversation_of_base().answer(question, &mut live)
+}
+
+/// Who answers, who chooses, and on which database.
+struct Asked<'a> {
+    loaded: &'a Loaded,
+    critic: Option<&'a Loaded>,
+    source: Option<&'a Source>,
+}
+
+fn one_shot(
+    args: &Args,
+    loaded: &Loaded,
+    (question, routed): (Question, Option<String>),
+    source: Option<&Source>,
+    ui: &Ui,
+) -> Result<()> {
+    let critic = critic(&args.candidates, &args.model, &args.sampling, loaded, ui)?;
+    let asked = Asked { loaded, critic: critic.as_ref(), source };
+    let mut best = ask(args, &asked, &question, ui)?;
+    let base = match args.compare && best.answer.finish != Finish::Interrupted {
+        true => Some(ask_base(loaded, &question, ui)?),
         false => None,
     };
+    // What was run for the choice is not run again.
+    let for_choice = best.executed.take();
+    let answer = &best.answer;
     if take_interrupt() || answer.finish == Finish::Interrupted {
         return Err(Problem::new(Exit::Interrupted, "stopped before the answer ended").into());
     }
     let run = |answer: &Answer| source.filter(|_| args.run.run).map(|source| execute(answer, source));
-    let (executed, base_executed) = (run(&answer), base.as_ref().and_then(run));
+    let executed = for_choice.filter(|_| args.run.run).or_else(|| run(answer));
+    let base_executed = base.as_ref().and_then(run);
     let mut failed = executed.as_ref().is_some_and(|executed| matches!(executed, Executed::Failed(_)));
     if ui.is_json() {
-        let mut body = answer_json(&answer, args.logits);
+        let mut body = answer_json(answer, args.logits);
         body["question"] = question.text.trim().into();
         body["execution"] = executed.as_ref().map(Executed::to_json).into();
+        best.add_to(&mut body);
+        if let Some(reason) = routed {
+            body["routed_by"] = reason.into();
+        }
         if let Some(base) = &base {
             body["base"] = answer_json(base, false);
             body["base"]["execution"] = base_executed.as_ref().map(Executed::to_json).into();
@@ -102,12 +137,13 @@ fn one_shot(args: &Args, loaded: &Loaded, question: Question, source: Option<&So
             print_answer(base, base_executed.as_ref(), format, ui)?;
             ui.note(&format!("\n{}:", escape(&loaded.name)));
         }
-        failed = !print_answer(&answer, executed.as_ref(), format, ui)? || failed;
+        failed = !print_answer(answer, executed.as_ref(), format, ui)? || failed;
         if args.logits {
             ui.note("--logits shows its numbers in the JSON: add --json");
         }
     }
-    warn_about(&answer, ui);
+    best.note(ui);
+    warn_about(answer, ui);
     if answer.verdict.as_ref().is_some_and(|verdict| loaded.refuses(verdict)) {
         ui.warn("the answer does not validate");
         return Err(Problem::reported(Exit::Failed).into());
@@ -125,8 +161,7 @@ fn one_shot(args: &Args, loaded: &Loaded, question: Question, source: Option<&So
 /// The statement, and its rows if it was run; whether the database had nothing against it. CSV and JSON are for
 /// programs: there stdout has the rows alone, where there are any.
 fn print_answer(answer: &Answer, executed: Option<&Executed>, format: RowFormat, ui: &Ui) -> Result<bool> {
-    let rows_alone =
-        matches!(format, RowFormat::Csv | RowFormat::Json) && matches!(executed, Some(Executed::Rows(_)));
+    let rows_alone = matches!(format, RowFormat::Csv | RowFormat::Json) && matches!(executed, Some(Executed::Rows(_)));
     match rows_alone {
         true => ui.note(&escape(&answer.sql)),
         false => ui.data_untrusted(&answer.sql)?,

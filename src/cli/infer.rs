@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::answering::best::{Best, Choice, best, critic, mended, single};
 use super::answering::database::source_of;
 use super::answering::live::{catch_interrupts, is_interrupted};
 use super::answering::{Loaded, check_source, context, typed_flags, with_dialect_of};
 use super::args::infer::Args;
 use super::ui::{Progress, Ui};
 use crate::error::{Exit, Problem, Result};
-use crate::generate::conversation::{Answer, Question};
+use crate::generate::conversation::Question;
 use crate::generate::decode::{Finish, Observer};
 use output::Output;
 use rows::{Row, Rows, Tables};
@@ -37,11 +38,16 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let model = with_dialect_of(source.as_ref(), &args.model);
     let loaded = Loaded::new(&model, &args.sampling, None, ui)?;
     let default = context(&args.source, source.as_ref(), loaded.sql_dialect(), ui)?;
-    let mut tables = Tables::new(default, loaded.sql_dialect(), args.source.db_config.clone());
+    let mut tables = Tables::new(default, source, loaded.sql_dialect(), args.source.db_config.clone());
     loaded.show_settings(args.sampling.show_settings, ui);
 
+    let critic = critic(&args.candidates, &args.model, &args.sampling, &loaded, ui)?;
+    let choice = |has_database: bool| Choice::new(&args.candidates, has_database, critic.as_ref());
+    let mut made_by = loaded.to_json();
+    choice(true)?.add_to(&mut made_by);
+
     let mut rows = Rows::open(&args.input)?;
-    let mut output = Output::open(&args.output, &loaded.to_json(), args.force)?;
+    let mut output = Output::open(&args.output, &made_by, args.force)?;
     let mut counts = Counts { resumed: output.resume(&mut rows)?.min(total), ..Counts::default() };
     if counts.resumed > 0 {
         ui.note(&format!("{} of {total} questions were answered before", counts.resumed));
@@ -60,14 +66,23 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         remaining -= batch.len() as u64;
         let questions: Vec<Result<Question>> = batch.iter().map(|row| row.question(&mut tables, ui)).collect();
         let asked: Vec<Question> = questions.iter().flatten().cloned().collect();
-        let mut answers = conversation.answers(&asked, &mut watch)?.into_iter();
+        // One answer each is drawn for the whole batch at once, several answers for one question at a time.
+        let mut answers = match choice(false)?.is_single() {
+            true => conversation.answers(&asked, &mut watch)?.into_iter(),
+            false => Vec::new().into_iter(),
+        };
         let mut lines = Vec::with_capacity(batch.len());
         for (row, question) in batch.iter().zip(questions) {
-            let answer = match question {
-                Ok(_) => answers.next().unwrap_or_else(|| Err(Problem::failed("no answer came back").into())),
-                Err(error) => Err(error),
-            };
-            if matches!(&answer, Ok(answer) if answer.finish == Finish::Interrupted) {
+            let source = row.source(&tables).filter(|_| !args.no_execute);
+            let answer = question.and_then(|question| {
+                let choice = choice(source.is_some())?;
+                if !choice.is_single() {
+                    return best(&loaded, &question, choice, source, false, &mut watch);
+                }
+                let answer = answers.next().unwrap_or_else(|| Err(Problem::failed("no answer came back").into()))?;
+                mended(&loaded, &question, single(answer, source, choice), choice, source, &mut watch)
+            });
+            if matches!(&answer, Ok(best) if best.answer.finish == Finish::Interrupted) {
                 stopped = true; // what is not finished is asked again
                 break;
             }
@@ -90,9 +105,9 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
 }
 
 impl Counts {
-    fn add(&mut self, answer: &Result<Answer>) {
+    fn add(&mut self, answer: &Result<Best>) {
         match answer {
-            Ok(answer) => {
+            Ok(Best { answer, .. }) => {
                 self.answered += 1;
                 self.tokens += answer.ids.len() as u64;
                 self.invalid += u64::from(answer.verdict.as_ref().is_some_and(|verdict| !verdict.is_valid()));
@@ -104,11 +119,12 @@ impl Counts {
 }
 
 /// What stands beside a row's own keys.
-fn answer_fields(answer: &Result<Answer>, reasoning: bool) -> Value {
-    let answer = match answer {
-        Ok(answer) => answer,
+fn answer_fields(answer: &Result<Best>, reasoning: bool) -> Value {
+    let best = match answer {
+        Ok(best) => best,
         Err(error) => return json!({"predicted_sql": null, "error": error.to_string()}),
     };
+    let answer = &best.answer;
     let mut fields = json!({
         "predicted_sql": answer.sql,
         "finish_reason": answer.finish.name(),
@@ -118,6 +134,7 @@ fn answer_fields(answer: &Result<Answer>, reasoning: bool) -> Value {
         "completion_tokens": answer.ids.len(),
         "log_probability": answer.log_probability,
     });
+    best.add_to(&mut fields);
     if answer.text != answer.sql {
         fields["predicted_text"] = json!(answer.text);
     }

@@ -2,6 +2,10 @@
 //!
 //! Pure: whoever calls has drawn the answers and run them.
 
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{TableFactor, VisitMut, VisitorMut};
+
 use crate::db::{Order, Rows, TOLERANCE, same_rows};
 use crate::sql::scan::{Quoting, outside};
 use crate::sql::{Dialect, parse};
@@ -37,11 +41,30 @@ impl Plan {
 /// A statement's form-free text: as its syntax tree is written, names and keywords without case where quotes do not keep
 /// it. White space, comments, redundant `AS` and the final `;` are gone. Text that does not parse is taken as it is.
 pub fn canonical(sql: &str, dialect: Dialect) -> String {
-    let Ok(statements) = parse(sql, dialect) else { return sql.trim().to_owned() };
+    let Ok(mut statements) = parse(sql, dialect) else { return sql.trim().to_owned() };
+    let _ = VisitMut::visit(&mut statements, &mut WithAs);
     let text = statements.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let code = outside(&text, Quoting::of(dialect));
     let lower = |(c, code): (char, &bool)| if *code { c.to_ascii_lowercase() } else { c };
     text.char_indices().map(|(at, c)| lower((c, &code[at]))).collect()
+}
+
+/// Writes `AS` before every alias of a table.
+struct WithAs;
+
+impl VisitorMut for WithAs {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::TableFunction { alias: Some(alias), .. }
+        | TableFactor::NestedJoin { alias: Some(alias), .. } = factor
+        {
+            alias.explicit = true;
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// Answers that differ only in form: for each different one, the indices of all that mean it, in the order they came.

@@ -206,5 +206,6 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
     }
 }
 
+mod many;
 #[cfg(test)]
 mod tests;

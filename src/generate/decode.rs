@@ -15,8 +15,8 @@ use super::text::{Detokenizer, Vocabulary};
 
 /// A model that continues sequences.
 pub trait NextLogits {
-    /// What it remembers of a sequence.
-    type Cache;
+    /// What it remembers of a sequence. A copy continues on its own: answers to one prompt share its computation.
+    type Cache: Clone;
     /// An empty cache.
     fn new_cache(&self) -> Self::Cache;
     /// Longest sequence, in tokens.
@@ -159,8 +159,29 @@ impl Observer for Unobserved {
     }
 }
 
+/// How one sequence draws, where it differs from its batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw {
+    /// The distribution.
+    pub chain: Chain,
+    /// The seed of its stream.
+    pub seed: u64,
+}
+
+/// A prompt that has been computed: what comes next may be drawn from it any number of times.
+#[derive(Debug, Clone)]
+pub struct Prompted<C> {
+    /// The prompt.
+    pub start: Start,
+    /// What the model remembers of it.
+    pub cache: C,
+    /// The logits behind it, `[vocab]`.
+    pub logits: Vec<f32>,
+}
+
 /// A sequence that still runs.
-struct Running {
+#[derive(Debug, Clone)]
+pub(super) struct Running {
     index: usize,
     sampler: Sampler,
     watch: Watch,
@@ -178,36 +199,77 @@ pub fn decode<M: NextLogits>(
     rules: &Rules,
     observer: &mut dyn Observer,
 ) -> Result<Vec<Completion>> {
-    let mut finished: Vec<Option<Completion>> = starts.iter().map(|_| None).collect();
-    let mut running: Vec<Running> = Vec::new();
-    for (index, start) in starts.iter().enumerate() {
-        check_prompt(start.ids.len(), model.max_positions())?;
-        let mut constraint = start.constraint.clone();
-        if let Some(constraint) = &mut constraint {
-            constraint.set_budget(rules.max_tokens.min(model.max_positions() - start.ids.len()));
-            constraint.check_budget()?;
-        }
-        running.push(Running {
-            constraint,
-            index,
-            sampler: Sampler::new(rules.chain, rules.seed, vocabulary.size(), &start.ids).with_order(rules.order),
-            watch: Watch::new(&rules.stop, rules.quoting, start.thinking),
-            text: Detokenizer::default(),
-            prompt_tokens: start.ids.len(),
-            completion: Completion {
-                ids: Vec::new(),
-                text: String::new(),
-                reasoning: String::new(),
-                finish: Finish::Budget,
-                log_probability: 0.0,
-                picks: Vec::new(),
-                first_logits: None,
-            },
-        });
+    let own = Draw { chain: rules.chain, seed: rules.seed };
+    let begin = |(index, start)| Running::begin(model, vocabulary, index, start, rules, own);
+    let running = starts.iter().enumerate().map(begin).collect::<Result<Vec<Running>>>()?;
+    if observer.interrupted() {
+        return Ok(running.into_iter().map(|one| one.close(Finish::Interrupted, vocabulary)).collect());
     }
-    let mut caches: Vec<M::Cache> = starts.iter().map(|_| model.new_cache()).collect();
-    let mut inputs: Vec<Vec<u32>> = starts.iter().map(|start| start.ids.clone()).collect();
+    // Equal prompts are computed once.
+    let first: Vec<usize> =
+        (0..starts.len()).map(|at| (0..at).find(|&other| starts[other].ids == starts[at].ids).unwrap_or(at)).collect();
+    let different: Vec<usize> = (0..starts.len()).filter(|&at| first[at] == at).collect();
+    let views: Vec<&[u32]> = different.iter().map(|&at| starts[at].ids.as_slice()).collect();
+    let mut computed: Vec<M::Cache> = views.iter().map(|_| model.new_cache()).collect();
+    let behind = if views.is_empty() { Vec::new() } else { model.forward(&views, &mut computed)? };
+    let place = |at: &usize| different.iter().position(|other| other == at).unwrap_or_default();
+    let logits = first.iter().map(|at| behind[place(at)].clone()).collect();
+    let caches = match different.len() == starts.len() {
+        true => computed,
+        false => first.iter().map(|at| computed[place(at)].clone()).collect(),
+    };
+    continued(model, vocabulary, running, caches, logits, rules, observer)
+}
+
+/// Computes a prompt.
+pub fn prompted<M: NextLogits>(model: &M, start: Start) -> Result<Prompted<M::Cache>> {
+    check_prompt(start.ids.len(), model.max_positions())?;
+    let mut cache = [model.new_cache()];
+    let mut logits = model.forward(&[&start.ids], &mut cache)?;
+    let [cache] = cache;
+    let logits = logits.pop().ok_or_else(|| Problem::failed("the model gave no logits"))?;
+    Ok(Prompted { start, cache, logits })
+}
+
+/// Continues one prompt once for each of `draws`.
+pub fn samples<M: NextLogits>(
+    model: &M,
+    vocabulary: &dyn Vocabulary,
+    prompt: &Prompted<M::Cache>,
+    draws: &[Draw],
+    rules: &Rules,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Completion>> {
+    let begin = |(index, draw): (usize, &Draw)| Running::begin(model, vocabulary, index, &prompt.start, rules, *draw);
+    let running = draws.iter().enumerate().map(begin).collect::<Result<Vec<Running>>>()?;
+    let caches = draws.iter().map(|_| prompt.cache.clone()).collect();
+    let logits = draws.iter().map(|_| prompt.logits.clone()).collect();
+    continued(model, vocabulary, running, caches, logits, rules, observer)
+}
+
+/// Draws from `logits`, which stand behind what `caches` hold, and goes on until every sequence has ended.
+fn continued<M: NextLogits>(
+    model: &M,
+    vocabulary: &dyn Vocabulary,
+    mut running: Vec<Running>,
+    mut caches: Vec<M::Cache>,
+    mut logits: Vec<Vec<f32>>,
+    rules: &Rules,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Completion>> {
+    let mut finished: Vec<Option<Completion>> = running.iter().map(|_| None).collect();
     while !running.is_empty() {
+        for at in (0..running.len()).rev() {
+            let sequence = &mut running[at];
+            if let Some(finish) = sequence.step(&logits[at], vocabulary, rules, model.max_positions(), observer)? {
+                let index = sequence.index;
+                finished[index] = Some(running.remove(at).close(finish, vocabulary));
+                caches.remove(at);
+            }
+        }
+        if running.is_empty() {
+            break;
+        }
         if observer.interrupted() {
             for sequence in running.drain(..) {
                 let index = sequence.index;
@@ -215,22 +277,20 @@ pub fn decode<M: NextLogits>(
             }
             break;
         }
-        let views: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
-        let logits = model.forward(&views, &mut caches)?;
-        for at in (0..running.len()).rev() {
-            let sequence = &mut running[at];
-            match sequence.step(&logits[at], vocabulary, rules, model.max_positions(), observer)? {
-                None => inputs[at] = sequence.completion.ids.last().copied().into_iter().collect(),
-                Some(finish) => {
-                    let index = sequence.index;
-                    finished[index] = Some(running.remove(at).close(finish, vocabulary));
-                    caches.remove(at);
-                    inputs.remove(at);
-                }
-            }
-        }
+        logits = forward_last(model, &running, &mut caches)?;
     }
     Ok(finished.into_iter().flatten().collect())
+}
+
+/// The logits behind the last drawn id of every sequence.
+pub(super) fn forward_last<M: NextLogits>(
+    model: &M,
+    running: &[Running],
+    caches: &mut [M::Cache],
+) -> Result<Vec<Vec<f32>>> {
+    let last: Vec<&[u32]> =
+        running.iter().map(|one| &one.completion.ids[one.completion.ids.len().saturating_sub(1)..]).collect();
+    model.forward(&last, caches)
 }
 
 /// Refuses a prompt that leaves no room for an answer.
@@ -248,7 +308,69 @@ pub fn check_prompt(tokens: usize, max_positions: usize) -> Result<()> {
     Ok(())
 }
 
+/// The constraint of a sequence with the room that is left, if it is not thinking.
+fn room<'a>(
+    constraint: &'a mut Option<Constraint>,
+    watch: &Watch,
+    budget: usize,
+) -> Result<Option<&'a mut Constraint>, Finish> {
+    let Some(constraint) = constraint.as_mut().filter(|_| !watch.is_thinking()) else { return Ok(None) };
+    constraint.set_budget(budget);
+    if constraint.has_no_room() { Err(Finish::Budget) } else { Ok(Some(constraint)) }
+}
+
 impl Running {
+    /// A sequence behind its prompt.
+    pub fn begin<M: NextLogits>(
+        model: &M,
+        vocabulary: &dyn Vocabulary,
+        index: usize,
+        start: &Start,
+        rules: &Rules,
+        draw: Draw,
+    ) -> Result<Self> {
+        check_prompt(start.ids.len(), model.max_positions())?;
+        let mut constraint = start.constraint.clone();
+        if let Some(constraint) = &mut constraint {
+            constraint.set_budget(rules.max_tokens.min(model.max_positions() - start.ids.len()));
+            constraint.check_budget()?;
+        }
+        Ok(Self {
+            constraint,
+            index,
+            sampler: Sampler::new(draw.chain, draw.seed, vocabulary.size(), &start.ids).with_order(rules.order),
+            watch: Watch::new(&rules.stop, rules.quoting, start.thinking),
+            text: Detokenizer::default(),
+            prompt_tokens: start.ids.len(),
+            completion: Completion {
+                ids: Vec::new(),
+                text: String::new(),
+                reasoning: String::new(),
+                finish: Finish::Budget,
+                log_probability: 0.0,
+                picks: Vec::new(),
+                first_logits: None,
+            },
+        })
+    }
+
+    /// Sum of the log-probabilities so far.
+    pub fn log_probability(&self) -> f64 {
+        self.completion.log_probability
+    }
+
+    /// What holds for the next token: the constraint with the room that is left; `None` where anything may come. Or
+    /// that there is no room for an answer any more.
+    pub fn constraint(&mut self, rules: &Rules, max_positions: usize) -> Result<Option<&mut Constraint>, Finish> {
+        let budget = self.budget(rules, max_positions);
+        room(&mut self.constraint, &self.watch, budget)
+    }
+
+    /// Tokens that may still be drawn.
+    fn budget(&self, rules: &Rules, max_positions: usize) -> usize {
+        rules.max_tokens.min(max_positions - self.prompt_tokens) - self.completion.ids.len()
+    }
+
     /// Draws a token; says why if that ended the answer.
     fn step(
         &mut self,
@@ -261,18 +383,25 @@ impl Running {
         if rules.keep_first_logits && self.completion.ids.is_empty() {
             self.completion.first_logits = Some(logits.to_vec());
         }
-        let budget = rules.max_tokens.min(max_positions - self.prompt_tokens) - self.completion.ids.len();
-        let mut constraint = self.constraint.as_mut().filter(|_| !self.watch.is_thinking());
-        let pick = match &mut constraint {
-            Some(constraint) => {
-                constraint.set_budget(budget);
-                if constraint.has_no_room() {
-                    return Ok(Some(Finish::Budget));
-                }
-                self.sampler.next(logits, *constraint)?
-            }
-            None => self.sampler.next(logits, &mut Anything)?,
+        let budget = self.budget(rules, max_positions);
+        let pick = match room(&mut self.constraint, &self.watch, budget) {
+            Err(finish) => return Ok(Some(finish)),
+            Ok(Some(constraint)) => self.sampler.next(logits, constraint)?,
+            Ok(None) => self.sampler.next(logits, &mut Anything)?,
         };
+        self.accept(pick, vocabulary, rules, max_positions, observer)
+    }
+
+    /// Takes a token; says why if that ended the answer.
+    pub fn accept(
+        &mut self,
+        pick: Pick,
+        vocabulary: &dyn Vocabulary,
+        rules: &Rules,
+        max_positions: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Finish>> {
+        let constraint = self.constraint.as_mut().filter(|_| !self.watch.is_thinking());
         self.completion.ids.push(pick.id);
         self.completion.log_probability += pick.log_probability;
         self.completion.picks.push(pick);
@@ -301,7 +430,8 @@ impl Running {
         })
     }
 
-    fn close(mut self, finish: Finish, vocabulary: &dyn Vocabulary) -> Completion {
+    /// The finished sequence.
+    pub fn close(mut self, finish: Finish, vocabulary: &dyn Vocabulary) -> Completion {
         let rest = self.text.finish(vocabulary);
         self.watch.push(&rest);
         self.completion.finish = finish;

@@ -3,11 +3,14 @@
 //!
 //! [`conversation`] is where to begin; [`decode`] is the loop; [`sampler`] draws; [`stop`] ends.
 
+pub mod beams;
+pub mod candidates;
 pub mod constraint;
 pub mod constraints;
 pub mod conversation;
 pub mod decode;
 pub mod ends;
+pub mod repair;
 pub mod sampler;
 pub mod settings;
 pub mod stop;

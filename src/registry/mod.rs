@@ -9,6 +9,7 @@ mod clock;
 mod index;
 mod install;
 mod reference;
+pub mod route;
 
 pub use index::{AdapterRecord, Dependency, Expert, Index, Version, compare_versions};
 pub use install::{Options, Outcome};

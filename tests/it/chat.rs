@@ -21,20 +21,20 @@ use crate::tiny;
 const DDL: &str = "CREATE TABLE customer (id INTEGER, name TEXT)";
 
 /// A folder with a model, and the binary in it with an empty home.
-struct Place(tempfile::TempDir);
+pub struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         tiny::write_model(&dir.path().join("model"));
         Self(dir)
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn run_with(&self, args: &[&str], input: &str) -> Output {
+    pub fn run_with(&self, args: &[&str], input: &str) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_expert-cli"))
             .args(args)
             .current_dir(self.path())
@@ -50,12 +50,12 @@ impl Place {
         child.wait_with_output().unwrap()
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub fn run(&self, args: &[&str]) -> Output {
         self.run_with(args, "")
     }
 
     /// `chat --base-model model --max-tokens 12 --json` and these; the JSON object.
-    fn ask(&self, args: &[&str]) -> Value {
+    pub fn ask(&self, args: &[&str]) -> Value {
         let mut all = vec!["chat", "--base-model", "model", "--max-tokens", "12", "--json", "--validation", "none"];
         all.extend(args);
         let output = self.run(&all);
@@ -68,11 +68,11 @@ fn write(path: std::path::PathBuf, text: impl AsRef<[u8]>) {
     expert_cli::fsx::write_atomic(&path, text.as_ref()).unwrap();
 }
 
-fn out(output: &Output) -> String {
+pub fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn err(output: &Output) -> String {
+pub fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
@@ -188,7 +188,7 @@ fn a_database_gives_schema_and_dialect() {
 }
 
 /// An expert folder with a random adapter for the model, its hash pinned as upstream's manifests do.
-fn write_expert(place: &Path) {
+pub fn write_expert(place: &Path) {
     let expert = place.join("expert");
     let decoder = Decoder::load(&place.join("model")).unwrap();
     let config = AdapterConfig {

@@ -15,6 +15,7 @@ mod command_line;
 mod conversion_spider;
 mod convert;
 mod full;
+mod execution;
 mod golden;
 mod grammar;
 mod hostile;

@@ -47,7 +47,11 @@ impl Live {
 }
 
 impl Observer for Live {
-    fn token(&mut self, _sequence: usize, text: &str) {
+    fn token(&mut self, sequence: usize, text: &str) {
+        // Of several answers the first is shown: they grow at once.
+        if sequence > 0 {
+            return;
+        }
         self.tokens += 1;
         self.tail.push_str(text);
         let from = self.tail.char_indices().rev().nth(TAIL - 1).map_or(0, |(at, _)| at);

@@ -26,6 +26,12 @@ pub struct Args {
     /// Whether answers are run.
     #[command(flatten)]
     pub run: RunArgs,
+    /// How many answers are drawn.
+    #[command(flatten)]
+    pub candidates: CandidateArgs,
+    /// Let the keywords of the experts' manifests pick who of --experts answers
+    #[arg(long, requires = "experts")]
+    pub route: bool,
     /// Answer with the base model beside the expert
     #[arg(long, conflicts_with = "logits")]
     pub compare: bool,
@@ -37,7 +43,8 @@ pub struct Args {
 /// Who answers.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ModelArgs {
-    /// Installed expert: `sql` or `sql@0.3.0` (the newest without a version); without it the base model answers
+    /// Installed expert: `sql` or `sql@0.3.0` (the newest without a version); without it the base model answers. In
+    /// `chat` several, separated by commas: the first answers until /expert or --route picks another
     #[arg(long, visible_alias = "expert", value_name = "NAME[@VERSION]", conflicts_with = "adapter")]
     pub experts: Option<String>,
     /// Adapter folder of a training run, to try a checkpoint before it is packaged
@@ -154,4 +161,34 @@ pub struct SamplingArgs {
     /// Show every setting and where it came from
     #[arg(long, help_heading = "Sampling")]
     pub show_settings: bool,
+}
+
+/// How many answers are drawn for one question, and what happens to a faulty one.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Several answers")]
+pub struct CandidateArgs {
+    /// Draw K answers; with --db they are run and the largest group of equal results wins, else the commonest form
+    #[arg(short = 'n', long, value_name = "K", value_parser = at_most_64)]
+    pub candidates: Option<usize>,
+    /// Search with K beams, which all stand for election
+    #[arg(long, value_name = "K", value_parser = at_most_64)]
+    pub beams: Option<usize>,
+    /// Beams and samples together
+    #[arg(long, value_name = "BEAMS,SAMPLES", num_args = 0..=1, require_equals = true, default_missing_value = "3,2",
+        conflicts_with_all = ["candidates", "beams"])]
+    pub hybrid: Option<String>,
+    /// Give an answer that does not parse, resolve or run back with its error, at most N times, then draw five more;
+    /// default 2 with a database, else 0
+    #[arg(long, value_name = "N")]
+    pub repair: Option<usize>,
+    /// Installed expert that chooses between several answers, in place of the vote
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    pub critic: Option<String>,
+}
+
+fn at_most_64(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=64).contains(&number) => Ok(number),
+        _ => Err("it must be 1 to 64".into()),
+    }
 }

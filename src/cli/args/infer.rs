@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::chat::{ModelArgs, SamplingArgs, SourceArgs};
+use super::chat::{CandidateArgs, ModelArgs, SamplingArgs, SourceArgs};
 
 /// Flags of `infer`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -35,4 +35,10 @@ pub struct Args {
     /// How answers are drawn.
     #[command(flatten)]
     pub sampling: SamplingArgs,
+    /// How many answers are drawn.
+    #[command(flatten)]
+    pub candidates: CandidateArgs,
+    /// Run nothing to choose between answers
+    #[arg(long)]
+    pub no_execute: bool,
 }

@@ -1,19 +1,20 @@
 //! What can be said to the conversation besides questions.
 
 use std::path::Path;
+use std::time::Instant;
 
+use super::ask_base;
 use super::lines::{Line, Lines};
 use super::repl::{Repl, RunMode, tempo};
+use crate::cli::answering::context_of_db;
 use crate::cli::answering::database::{execute_sql, source_named};
 use crate::cli::answering::live::on_this_console;
-use crate::cli::answering::{Loaded, context_of_db};
-use crate::cli::args::chat::ModelArgs;
 use crate::cli::ui::rows::render;
 use crate::cli::ui::{RowFormat, Table, escape};
 use crate::db::Limits;
 use crate::error::{Problem, Result};
 use crate::fsx;
-use crate::generate::conversation::Context;
+use crate::generate::conversation::{Context, Question};
 use crate::manifest::did_you_mean;
 use crate::sql::Dialect;
 
@@ -56,7 +57,7 @@ pub(super) fn command(repl: &mut Repl<'_>, lines: &mut Lines, name: &str, argume
             repl.timing = !repl.timing;
             repl.ui.note(if repl.timing { "timing is shown" } else { "timing is hidden" });
         }
-        "settings" => repl.loaded.show_settings(true, repl.ui),
+        "settings" => repl.crew.current().show_settings(true, repl.ui),
         "reasoning" => {
             repl.show_reasoning = !repl.show_reasoning;
             repl.ui.note(if repl.show_reasoning { "reasoning is shown" } else { "reasoning is hidden" });
@@ -91,7 +92,7 @@ fn schema(repl: &mut Repl<'_>, argument: &str) -> Result<()> {
         read_ddl(repl, &text)
     } else if argument.contains(':') || repl.args.source.db_config.is_some() {
         let named = source_named(argument, repl.args.source.db_config.as_deref())?;
-        context_of_db(source.insert(named), repl.loaded.sql_dialect(), repl.ui)?
+        context_of_db(source.insert(named), repl.crew.current().sql_dialect(), repl.ui)?
     } else {
         return Err(Problem::input(format!("there is no file {argument}"))
             .hint("/schema takes a file, CREATE TABLE text, sqlite:PATH or postgres://…")
@@ -105,7 +106,7 @@ fn schema(repl: &mut Repl<'_>, argument: &str) -> Result<()> {
 }
 
 fn read_ddl(repl: &Repl<'_>, text: &str) -> Context {
-    let (context, warning) = Context::from_text(text, repl.loaded.sql_dialect());
+    let (context, warning) = Context::from_text(text, repl.crew.current().sql_dialect());
     if let Some(warning) = warning {
         repl.ui.warn(&escape(&format!("{warning}; names are not checked")));
     }
@@ -132,10 +133,18 @@ fn show_schema(repl: &Repl<'_>) {
 
 fn expert(repl: &mut Repl<'_>, argument: &str) -> Result<()> {
     if !argument.is_empty() {
-        let model = ModelArgs { experts: Some(argument.to_owned()), adapter: None, ..repl.args.model.clone() };
-        repl.loaded = Loaded::new(&model, &repl.args.sampling, Some(&repl.loaded), repl.ui)?;
+        let begun = Instant::now();
+        repl.crew.switch(argument, &repl.args.model, &repl.args.sampling, repl.ui)?;
+        if repl.timing {
+            repl.ui.note(&format!("switched in {:.1} ms", begun.elapsed().as_secs_f64() * 1e3));
+        }
     }
-    repl.ui.note(&format!("{} answers in {}", escape(&repl.loaded.name), repl.loaded.dialect));
+    let current = repl.crew.current();
+    repl.ui.note(&format!("{} answers in {}", escape(&current.name), current.dialect));
+    let others: Vec<&str> = repl.crew.names().into_iter().filter(|name| *name != current.name).collect();
+    if !others.is_empty() {
+        repl.ui.note(&escape(&format!("also here: {}", others.join(", "))));
+    }
     Ok(())
 }
 
@@ -224,12 +233,13 @@ fn save(repl: &Repl<'_>, argument: &str) -> Result<()> {
 }
 
 fn why(repl: &Repl<'_>) -> Result<()> {
-    let Some(answer) = &repl.answer else {
+    let Some(best) = &repl.best else {
         return Err(Problem::usage("nothing has been answered yet").hint("ask a question").into());
     };
+    let answer = &best.answer;
     let tokens = answer.ids.len().max(1) as f64;
     let mut table = Table::new(["what", "value"]);
-    table.row(["who", repl.loaded.name.as_str()]);
+    table.row(["who", repl.crew.current().name.as_str()]);
     table.row(["ended by", answer.finish.name()]);
     let mean = (answer.log_probability / tokens).exp() * 100.0;
     table.row(["probability of a token, mean".to_owned(), format!("{mean:.1} %")]);
@@ -239,29 +249,32 @@ fn why(repl: &Repl<'_>) -> Result<()> {
         Some(verdict) => {
             let linted = if verdict.linted { "" } else { "; no schema to check names against" };
             let parses = if verdict.parses { "parses as" } else { "does not parse as" };
-            table.row(["checks".to_owned(), format!("{parses} {}{linted}", repl.loaded.dialect)]);
+            table.row(["checks".to_owned(), format!("{parses} {}{linted}", repl.crew.current().dialect)]);
             for issue in &verdict.issues {
                 table.row(["against it", &issue.message]);
             }
         }
     }
     repl.ui.note(&on_this_console(&table.render()));
+    if let Some(election) = best.table() {
+        repl.ui.note(&on_this_console(&election));
+    }
     Ok(())
 }
 
 fn compare(repl: &Repl<'_>) -> Result<()> {
-    if !repl.loaded.has_adapter() {
+    if !repl.crew.current().has_adapter() {
         return Err(Problem::usage("the base model answers already").hint("/expert NAME asks an expert").into());
     }
     let Some(question) = repl.question.clone() else {
         return Err(Problem::usage("nothing has been asked yet").hint("ask a question").into());
     };
-    let base = repl.ask(question, true)?;
-    repl.ui.note(&format!("base model {}:", escape(&repl.loaded.base_name())));
+    let base = ask_base(repl.crew.current(), &Question { text: question, context: repl.context.clone() }, repl.ui)?;
+    repl.ui.note(&format!("base model {}:", escape(&repl.crew.current().base_name())));
     repl.ui.data_untrusted(&base.sql)?;
-    if let Some(answer) = &repl.answer {
-        repl.ui.note(&format!("{}:", escape(&repl.loaded.name)));
-        repl.ui.data_untrusted(&answer.sql)?;
+    if let Some(best) = &repl.best {
+        repl.ui.note(&format!("{}:", escape(&repl.crew.current().name)));
+        repl.ui.data_untrusted(&best.answer.sql)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::lines::{Input, Lines, read};
-use super::{ask, commands};
+use super::{Asked, ask, commands};
+use crate::cli::answering::best::{Best, critic};
+use crate::cli::answering::crew::Crew;
 use crate::cli::answering::database::{execute, execute_sql, row_format};
 use crate::cli::answering::live::take_interrupt;
 use crate::cli::answering::{Loaded, warn_about};
@@ -50,7 +52,7 @@ impl RunMode {
 pub(super) struct Repl<'a> {
     pub args: &'a Args,
     pub ui: &'a Ui,
-    pub loaded: Loaded,
+    pub crew: Crew,
     pub context: Option<Context>,
     pub source: Option<Source>,
     pub mode: RunMode,
@@ -59,29 +61,26 @@ pub(super) struct Repl<'a> {
     pub timing: bool,
     /// What was asked last.
     pub question: Option<String>,
+    /// Who chooses between several answers.
+    pub critic: Option<Loaded>,
     /// What came back.
-    pub answer: Option<Answer>,
+    pub best: Option<Best>,
     /// The statement that /run, /explain and /save are about: the answer's, or what /edit made of it.
     pub sql: Option<String>,
 }
 
-pub(super) fn run(
-    args: &Args,
-    loaded: Loaded,
-    context: Option<Context>,
-    source: Option<Source>,
-    ui: &Ui,
-) -> Result<()> {
+pub(super) fn run(args: &Args, crew: Crew, context: Option<Context>, source: Option<Source>, ui: &Ui) -> Result<()> {
     let mut lines = Lines::open(&expert_home(), ui.stdout_is_terminal())?;
     let mode = match (args.run.run, args.run.no_execute) {
         (true, _) => RunMode::Auto,
         (_, true) => RunMode::Never,
         _ => RunMode::Ask,
     };
+    let critic = critic(&args.candidates, &args.model, &args.sampling, crew.current(), ui)?;
     let mut repl = Repl {
         args,
         ui,
-        loaded,
+        crew,
         context,
         source,
         mode,
@@ -89,13 +88,14 @@ pub(super) fn run(
         show_reasoning: args.sampling.show_reasoning,
         timing: true,
         question: None,
-        answer: None,
+        best: None,
+        critic,
         sql: None,
     };
     ui.note(&format!(
         "{} answers in {}. A question ends with `;` or an empty line; /help lists the commands.",
-        escape(&repl.loaded.name),
-        repl.loaded.dialect
+        escape(&repl.crew.current().name),
+        repl.crew.current().dialect
     ));
     if repl.source.is_some() {
         ui.note(mode.words());
@@ -113,7 +113,7 @@ pub(super) fn run(
             Input::Question(question) => {
                 take_interrupt();
                 match guarded(|| repl.answer(question)) {
-                    Ok(answer) => repl.print(answer)?,
+                    Ok(best) => repl.print(best)?,
                     Err(error) => repl.show(&error),
                 }
             }
@@ -131,16 +131,18 @@ fn guarded<T>(answer: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 impl Repl<'_> {
-    fn answer(&mut self, text: String) -> Result<Answer> {
+    fn answer(&mut self, text: String) -> Result<Best> {
         self.question = Some(text.clone());
-        self.ask(text, false)
+        if self.args.route {
+            self.crew.route(&text, self.ui)?;
+        }
+        let asked = Asked { loaded: self.crew.current(), critic: self.critic.as_ref(), source: self.source.as_ref() };
+        ask(self.args, &asked, &Question { text, context: self.context.clone() }, self.ui)
     }
 
-    pub(super) fn ask(&self, text: String, base: bool) -> Result<Answer> {
-        ask(&self.loaded, &Question { text, context: self.context.clone() }, base, false, self.ui)
-    }
-
-    fn print(&mut self, answer: Answer) -> Result<()> {
+    fn print(&mut self, mut best: Best) -> Result<()> {
+        let for_choice = best.executed.take();
+        let answer = &best.answer;
         if self.show_reasoning && !answer.reasoning.is_empty() {
             self.ui.note(&escape(&answer.reasoning));
         }
@@ -149,16 +151,18 @@ impl Repl<'_> {
         if stopped {
             self.ui.note("stopped");
         } else {
-            warn_about(&answer, self.ui);
+            best.note(self.ui);
+            warn_about(answer, self.ui);
         }
         if self.timing {
-            self.ui.note(&tempo(&answer));
+            self.ui.note(&tempo(answer));
         }
-        if let Some(source) = self.source.as_ref().filter(|_| !stopped && self.wants_to_run(&answer)) {
-            execute(&answer, source).show(self.format, self.timing, self.ui)?;
+        if let Some(source) = self.source.as_ref().filter(|_| !stopped && self.wants_to_run(answer)) {
+            let executed = for_choice.unwrap_or_else(|| execute(answer, source));
+            executed.show(self.format, self.timing, self.ui)?;
         }
         self.sql = Some(answer.sql.clone());
-        self.answer = Some(answer);
+        self.best = Some(best);
         Ok(())
     }
 
@@ -174,7 +178,8 @@ impl Repl<'_> {
     pub(super) fn run_sql(&self) -> Result<()> {
         let sql = self.sql()?;
         // An answer that was cut off stays unrun until somebody has edited it.
-        let cut = self.answer.as_ref().is_some_and(|answer| !answer.finish.is_complete() && answer.sql == sql);
+        let answer = self.best.as_ref().map(|best| &best.answer);
+        let cut = answer.is_some_and(|answer| !answer.finish.is_complete() && answer.sql == sql);
         if cut {
             return Err(Problem::failed("the answer is incomplete: it is not run").hint("/edit completes it").into());
         }

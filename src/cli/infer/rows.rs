@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::cli::answering::context_of_db;
 use crate::cli::answering::database::source_named;
 use crate::cli::ui::Ui;
+use crate::db::Source;
 use crate::error::{Problem, Result};
 use crate::fsx;
 use crate::generate::conversation::{Context, Question};
@@ -111,6 +112,17 @@ impl Row {
         Ok(Question { text: question, context })
     }
 
+    /// The database that its question is about, once [`Row::question`] has been asked.
+    pub fn source<'a>(&self, tables: &'a Tables) -> Option<&'a Source> {
+        let keys = self.keys.as_ref().ok()?;
+        let has = |name: &str| keys.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        match (SCHEMA.iter().find_map(|name| has(name)), has("db")) {
+            (_, Some(url)) => tables.databases.get(url).map(|(source, _)| source),
+            (Some(_), None) => None,
+            (None, None) => tables.source.as_ref(),
+        }
+    }
+
     /// Its keys with the answer's beside them.
     pub fn answered(&self, answer: &Value) -> Value {
         let mut keys = self.keys.clone().unwrap_or_else(|_| Map::from_iter([("line".to_owned(), self.line.into())]));
@@ -130,23 +142,34 @@ impl Row {
 }
 
 /// Keys of the answer that may hide a row's own.
-const ANSWER_KEYS: [&str; 7] =
-    ["finish_reason", "incomplete", "validation", "prompt_tokens", "completion_tokens", "log_probability", "error"];
+const ANSWER_KEYS: [&str; 10] = [
+    "candidates",
+    "votes",
+    "repairs",
+    "finish_reason",
+    "incomplete",
+    "validation",
+    "prompt_tokens",
+    "completion_tokens",
+    "log_probability",
+    "error",
+];
 
 /// The tables of rows: databases are read once, and so is DDL that many rows share.
 pub(super) struct Tables {
     default: Option<Context>,
+    source: Option<Source>,
     dialect: Dialect,
     /// Where the names of databases stand.
     config: Option<PathBuf>,
-    databases: HashMap<String, Context>,
+    databases: HashMap<String, (Source, Context)>,
     last: Option<(String, Context)>,
 }
 
 impl Tables {
-    /// `default`: for rows without tables of their own.
-    pub fn new(default: Option<Context>, dialect: Dialect, config: Option<PathBuf>) -> Self {
-        Self { default, dialect, config, databases: HashMap::new(), last: None }
+    /// `default` and `source`: for rows without tables of their own.
+    pub fn new(default: Option<Context>, source: Option<Source>, dialect: Dialect, config: Option<PathBuf>) -> Self {
+        Self { default, source, dialect, config, databases: HashMap::new(), last: None }
     }
 
     fn of_text(&mut self, ddl: &str) -> Context {
@@ -161,12 +184,12 @@ impl Tables {
     }
 
     fn of_db(&mut self, url: &str, ui: &Ui) -> Result<Context> {
-        if let Some(context) = self.databases.get(url) {
+        if let Some((_, context)) = self.databases.get(url) {
             return Ok(context.clone());
         }
         let source = source_named(url, self.config.as_deref())?;
         let context = context_of_db(&source, self.dialect, ui)?;
-        self.databases.insert(url.to_owned(), context.clone());
+        self.databases.insert(url.to_owned(), (source, context.clone()));
         Ok(context)
     }
 }
@@ -187,7 +210,7 @@ mod tests {
     fn keys_of_every_known_shape() {
         let ui = Ui::new(&crate::cli::args::Global { quiet: true, json: false });
         let default = Context { text: "default".into(), schema: None };
-        let mut tables = Tables::new(Some(default), Dialect::Postgres, None);
+        let mut tables = Tables::new(Some(default), None, Dialect::Postgres, None);
         let all = rows(concat!(
             "\u{feff}{\"question\": \"a\", \"context\": \"CREATE TABLE t (x INT)\"}\n\n",
             "{\"sql_prompt\": \"b\", \"sql_context\": \"CREATE TABLE u (x INT)\"}\r\n",

@@ -52,8 +52,14 @@ impl Session {
         wire.send(0, &start)?;
         login(&mut wire, address)?;
         let mut session = Self { wire };
-        session.until_ready(|_| Ok(()))?;
-        Ok(session)
+        match session.until_ready(|_| Ok(())) {
+            Ok(()) => Ok(session),
+            Err(QueryError::Failed(reason)) => {
+                let problem = Problem::failed(format!("{address} does not let us in")).detail(reason);
+                Err(QueryError::Unavailable(problem.hint("check the database's name in --db")))
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Gives the next statements this much time, counted from now.
@@ -122,7 +128,11 @@ impl Session {
     fn until_ready(&mut self, mut take: impl FnMut(&mut Message) -> Result<(), QueryError>) -> Result<(), QueryError> {
         let mut failed = None;
         loop {
-            let mut message = self.wire.receive()?;
+            let mut message = match self.wire.receive() {
+                Ok(message) => message,
+                // After a fatal error the server says no more.
+                Err(lost) => return Err(failed.unwrap_or(lost)),
+            };
             match message.kind {
                 b'Z' => return failed.map_or(Ok(()), Err),
                 b'E' => {

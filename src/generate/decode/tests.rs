@@ -137,3 +137,32 @@ fn first_logits_are_those_behind_the_prompt() {
     assert_eq!(logits.len(), 300, "rows without text are shown, not drawn");
     assert!(run(&model, &[start(0)], &rules(&[]))[0].first_logits.is_none());
 }
+
+#[test]
+fn equal_prompts_are_computed_once() {
+    struct Counting(Scripted, std::cell::Cell<usize>);
+    impl NextLogits for Counting {
+        type Cache = Vec<u32>;
+        fn new_cache(&self) -> Vec<u32> {
+            self.0.new_cache()
+        }
+        fn max_positions(&self) -> usize {
+            self.0.max_positions
+        }
+        fn forward(&self, inputs: &[&[u32]], caches: &mut [Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+            self.1.set(self.1.get() + inputs.iter().map(|input| input.len()).sum::<usize>());
+            self.0.forward(inputs, caches)
+        }
+    }
+    let model = Counting(Scripted::new(&["ab", "cd"]), std::cell::Cell::new(0));
+    let vocabulary = Bytes::with_words(&[]);
+    let all = decode(&model, &vocabulary, &[start(0), start(1), start(0)], &rules(&[]), &mut Unobserved).unwrap();
+    assert_eq!(all.iter().map(|one| one.text.as_str()).collect::<Vec<_>>(), ["ab", "cd", "ab"]);
+    // Two prompts of three ids, and two more ids for each of three answers (the end is drawn, not computed).
+    assert_eq!(model.1.take(), 2 * 3 + 3 * 2);
+    let prompt = prompted(&model, start(1)).unwrap();
+    let draws = [Draw { chain: Chain::default(), seed: 0 }; 4];
+    let four = samples(&model, &vocabulary, &prompt, &draws, &rules(&[]), &mut Unobserved).unwrap();
+    assert!(four.len() == 4 && four.iter().all(|one| one.text == "cd"));
+    assert_eq!(model.1.get(), 3 + 4 * 2);
+}
