@@ -218,12 +218,14 @@ fn save(repl: &Repl<'_>, argument: &str) -> Result<()> {
     let sql = repl.sql()?;
     let text = match format {
         RowFormat::Sql => format!("{}\n", sql.trim_end()),
-        format if repl.args.run.no_execute => {
-            let _ = format;
+        _ if repl.args.run.no_execute => {
             return Err(Problem::usage("--no-execute forbids running anything").into());
         }
         format => {
             let rows = repl.source()?.query(sql, &Limits::default()).map_err(Problem::from)?;
+            if rows.truncated {
+                repl.ui.warn(&format!("only the first {} rows: there are more", rows.rows.len()));
+            }
             render(&rows, format)?
         }
     };

@@ -25,7 +25,7 @@ impl Table {
 
     /// The table as lines; cells are escaped. Columns of numbers are aligned right.
     pub fn render(&self) -> String {
-        let cut = |cell: &str| cut_middle(&escape(cell).replace('\n', "↵"), WIDEST_CELL);
+        let cut = |cell: &str| cut_middle(&escape(cell).replace('\n', "↵").replace('\t', " "), WIDEST_CELL);
         let header: Vec<String> = self.header.iter().map(|c| cut(c)).collect();
         let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(|c| cut(c)).collect()).collect();
         let columns = header.len();
