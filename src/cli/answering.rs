@@ -104,7 +104,7 @@ impl Loaded {
         let choice = grammars::choose(sampling, manifest, &dialect)?;
         settings.grammar = choice.setting();
         let vocabulary = grammars::Vocabularies { folder: tokenizer_dir.unwrap_or(&found.base_dir), end_ids: &end_ids };
-        let constraints = choice.load(&vocabulary, settings.thinking.value)?.map(Arc::new);
+        let constraints = choice.load(&vocabulary, settings.thinking.value, settings.schema_guard.value)?.map(Arc::new);
         Ok(Self {
             decoder,
             base_dir: found.base_dir,

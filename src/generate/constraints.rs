@@ -1,31 +1,86 @@
-//! The grammar of all answers of a conversation and the vocabulary it is asked about, shared by every answer.
+//! The grammar of all answers of a conversation, the vocabulary it is asked about and the schemas its names are kept to,
+//! shared by every answer.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::constraint::Constraint;
-use crate::grammar::{Grammar, Matcher, TokenTrie};
-use crate::sql::Schema;
+use crate::grammar::{Grammar, Matcher, SchemaGuard, TokenTrie};
+use crate::sql::{Dialect, Schema};
+
+/// Guarded schemas kept, each with states of up to `grammar::limits::CACHE_BYTES` and 10 MB of masks; the longest unused
+/// goes first. A question about another schema costs its states again, about a second over an answer.
+const SCHEMAS: usize = 4;
+
+/// The dialect whose names are guarded, and its grammar's text.
+#[derive(Debug, Clone, Copy)]
+pub struct Guarded {
+    /// SQLite or PostgreSQL.
+    pub dialect: Dialect,
+    /// The shipped grammar, with its lists of reserved words.
+    pub grammar: &'static str,
+}
 
 /// A grammar bound to a vocabulary.
 #[derive(Debug)]
 pub struct Constraints {
     /// What answers are asked to be, for people: `sql-sqlite`, a file.
     pub name: String,
+    pub(super) grammar: Arc<Grammar>,
     pub(super) trie: Arc<TokenTrie>,
     /// Never moved: answers begin as its copies and so share what is found.
     pub(super) plain: Matcher,
     /// Ids of tags that may open a thinking block before the answer.
     pub(super) opening: Vec<u32>,
+    guarded: Option<Guarded>,
+    /// The schemas of late, each with a matcher at its beginning, the last used behind.
+    schemas: Mutex<VecDeque<(Schema, Matcher)>>,
 }
 
 impl Constraints {
     /// A grammar (its token literals bound) and a vocabulary. `opening`: ids that may come before the text.
     pub fn new(name: impl Into<String>, grammar: Arc<Grammar>, trie: Arc<TokenTrie>, opening: Vec<u32>) -> Self {
-        Self { name: name.into(), trie, plain: Matcher::new(grammar), opening }
+        let plain = Matcher::new(Arc::clone(&grammar));
+        let schemas = Mutex::default();
+        Self { name: name.into(), grammar, trie, plain, opening, guarded: None, schemas }
     }
 
-    /// The constraint of one answer about these tables.
-    pub fn answer(&self, _schema: Option<&Schema>) -> Constraint {
-        Constraint::new(self.plain.restarted(), Arc::clone(&self.trie), self.opening.clone())
+    /// The same, with names kept to the schema of each question.
+    pub fn with_schema_guard(self, guarded: Guarded) -> Self {
+        Self { guarded: Some(guarded), ..self }
+    }
+
+    /// The constraint of one answer about these tables. A schema that does not know all columns of a view guards
+    /// nothing: it would refuse what exists.
+    pub fn answer(&self, schema: Option<&Schema>) -> Constraint {
+        let whole =
+            |schema: &&Schema| schema.tables().iter().all(|table| table.columns_known && !table.columns.is_empty());
+        let matcher = match (self.guarded, schema.filter(whole)) {
+            (Some(guarded), Some(schema)) => self.guarded(guarded, schema),
+            _ => self.plain.restarted(),
+        };
+        Constraint::new(matcher, Arc::clone(&self.trie), self.opening.clone())
+    }
+
+    fn guarded(&self, guarded: Guarded, schema: &Schema) -> Matcher {
+        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = schemas.iter().position(|(own, _)| own == schema).and_then(|at| schemas.remove(at));
+        let entry = known.unwrap_or_else(|| {
+            let guard = SchemaGuard::new(schema, guarded.dialect, guarded.grammar);
+            (schema.clone(), Matcher::with_guard(Arc::clone(&self.grammar), Box::new(guard)))
+        });
+        let matcher = entry.1.restarted();
+        schemas.push_back(entry);
+        while schemas.len() > SCHEMAS {
+            schemas.pop_front();
+        }
+        matcher
+    }
+
+    /// Bytes held by the trie and everything found so far.
+    pub fn memory(&self) -> usize {
+        let schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let found: usize = schemas.iter().map(|(_, matcher)| matcher.memory()).sum();
+        self.trie.memory() + self.plain.memory() + found
     }
 }

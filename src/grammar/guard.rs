@@ -28,6 +28,8 @@ pub trait Guard: Send + std::fmt::Debug {
     /// For each of the clause's rules that the thread stands in, innermost first: whether the clause must still come.
     /// Returns how many bytes more than the grammar's least must follow at any rate, roughly.
     fn owes(&self, guard: u32, clauses: &mut Vec<bool>) -> u32;
+    /// The same knowledge, but taking all free names from here on for one: a mask asks about a hundred thousand of them.
+    fn veil(&mut self, guard: u32) -> u32;
     /// Bytes in memory.
     fn memory(&self) -> usize;
     /// Forgets all numbers but these; they keep their meaning.

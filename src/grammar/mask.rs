@@ -143,7 +143,8 @@ fn compute(automaton: &mut Automaton, trie: &TokenTrie, state: StateId, mask: &m
     for id in literals.iter().filter(|(_, negated)| !*negated).filter_map(|(id, _)| *id) {
         mask.insert(id);
     }
-    walk(automaton, trie, state, mask);
+    let veiled = automaton.veiled(state);
+    walk(automaton, trie, veiled, mask);
     let may_end = automaton.states().can_end(state);
     for id in trie.ends() {
         if may_end { mask.insert(*id) } else { mask.remove(*id) }

@@ -32,6 +32,7 @@ pub mod guard;
 pub mod limits;
 mod mask;
 mod matcher;
+mod schema_guard;
 mod shipped;
 mod tokens;
 
@@ -40,6 +41,7 @@ pub use gbnf::error::{GrammarError, line_column};
 pub use guard::Guard;
 pub use mask::BitMask;
 pub use matcher::Matcher;
+pub use schema_guard::SchemaGuard;
 pub use shipped::{SHIPPED, shipped};
 pub use tokens::{TokenTrie, Vocabulary};
 

@@ -18,6 +18,7 @@ mod execution;
 mod full;
 mod golden;
 mod grammar;
+mod guard;
 mod hostile;
 mod manifest;
 mod package;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use crate::cli::args::chat::SamplingArgs;
 use crate::error::{Problem, Result};
 use crate::fsx;
-use crate::generate::constraints::Constraints;
+use crate::generate::constraints::{Constraints, Guarded};
 use crate::generate::settings::{Origin, Setting};
 use crate::generate::thinking;
 use crate::grammar::{Grammar, TokenTrie, Vocabulary, shipped};
 use crate::manifest::Manifest;
+use crate::sql::Dialect;
 
 /// The file that an expert's own grammar has where its manifest does not say.
 const OWN: &str = "grammar.gbnf";
@@ -105,8 +106,9 @@ impl Choice {
         Setting { value, origin: self.origin }
     }
 
-    /// Reads the grammar and binds it to the vocabulary; `thinking`: a thinking block may come before the text.
-    pub fn load(&self, vocabulary: &Vocabularies<'_>, thinking: bool) -> Result<Option<Constraints>> {
+    /// Reads the grammar and binds it to the vocabulary; `thinking`: a thinking block may come before the text;
+    /// `guard`: names are kept to the schema, which the shipped grammars of SQLite and PostgreSQL are made for.
+    pub fn load(&self, vocabulary: &Vocabularies<'_>, thinking: bool, guard: bool) -> Result<Option<Constraints>> {
         let name = self.setting().value;
         let text = match &self.text {
             Text::None => return Ok(None),
@@ -123,6 +125,15 @@ impl Choice {
         let opening: Vec<u32> =
             thinking::TAGS.iter().filter(|_| thinking).filter_map(|(open, _)| tokens.token_id(open)).collect();
         let trie = TokenTrie::new(&tokens, vocabulary.end_ids);
-        Ok(Some(Constraints::new(name, Arc::new(grammar), Arc::new(trie), opening)))
+        let constraints = Constraints::new(name, Arc::new(grammar), Arc::new(trie), opening);
+        let dialect = match &self.text {
+            Text::Shipped(name, _) if name == "sql-sqlite" => Dialect::Sqlite,
+            Text::Shipped(name, _) if name == "sql-postgres" => Dialect::Postgres,
+            _ => return Ok(Some(constraints)),
+        };
+        Ok(Some(match (&self.text, guard) {
+            (Text::Shipped(_, grammar), true) => constraints.with_schema_guard(Guarded { dialect, grammar }),
+            _ => constraints,
+        }))
     }
 }

@@ -158,7 +158,7 @@ fn thinking_is_free_and_the_answer_behind_it_is_not() {
         .remove(0);
     assert_eq!((done.text.as_str(), done.reasoning.as_str(), done.ids), ("SELECT", "x y", script.clone()));
     // Where no block may open, its tag is refused like any other token.
-    let closed = Constraints { opening: Vec::new(), ..constraints };
+    let closed = Constraints::new("test", constraints.grammar, constraints.trie, Vec::new());
     let start = Start { constraint: Some(closed.answer(None)), ..start };
     let done = decode(&Script(script), &words, &[start], &rules, &mut Unobserved).unwrap().remove(0);
     assert!(done.text.starts_with("SELECT") && done.picks[0].redrawn, "{done:?}");

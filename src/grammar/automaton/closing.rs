@@ -20,6 +20,10 @@ struct Found {
     read: u32,
 }
 
+/// How much more a byte still to come counts than one read. 1 would find the shortest way and look at everything that
+/// is not longer; with more the search goes straight on and turns back only where the guard forbids.
+const WEIGHT: u32 = 6;
+
 /// Bytes that stand for a range when any will do: readable ones first.
 const PLEASANT: &[u8] = b" x1SAEFNOT(),;'\"";
 
@@ -60,15 +64,16 @@ impl Automaton {
             let edges = self.grammar.program().edges(first, count).to_vec();
             let wanted = self.guard.as_mut().and_then(|attached| attached.guard.next_bytes(thread.guard));
             let mut tried = Vec::new();
-            for edge in edges {
+            for edge in &edges {
                 let mut within: Vec<u8> = match &wanted {
                     Some(bytes) => bytes.iter().copied().filter(|b| (edge.low..=edge.high).contains(b)).collect(),
                     None => Vec::new(),
                 };
                 if wanted.is_none() && !tried.contains(&edge.next) {
                     tried.push(edge.next);
-                    let pleasant = PLEASANT.iter().copied().find(|b| (edge.low..=edge.high).contains(b));
-                    within.push(pleasant.unwrap_or(edge.low));
+                    let same = || edges.iter().filter(|other| other.next == edge.next);
+                    let reads = |b: &u8| same().any(|other| (other.low..=other.high).contains(b));
+                    within.push(PLEASANT.iter().copied().find(reads).unwrap_or(edge.low));
                 }
                 for byte in within {
                     let mut knows = thread.guard;
@@ -103,7 +108,7 @@ impl Automaton {
         let distance = self.distance_of(&next.thread);
         if distance < FAR {
             // Of equally promising ones the one that has come furthest.
-            open.push((Reverse(next.read + distance), next.read, Reverse(found.len())));
+            open.push((Reverse(next.read + WEIGHT * distance), next.read, Reverse(found.len())));
             found.push(next);
         }
     }

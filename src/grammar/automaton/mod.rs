@@ -1,7 +1,7 @@
 //! The byte-level automaton of a grammar, built as texts ask for it, shared by all matchers on one vocabulary.
 
 pub mod compile;
-mod hash;
+pub(in crate::grammar) mod hash;
 pub mod program;
 pub mod stack;
 pub mod states;
@@ -138,6 +138,15 @@ impl Automaton {
         let to = self.arrive();
         self.states.set(state, self.classes[usize::from(byte)], to);
         to
+    }
+
+    /// The state from which a mask walks: threads whose guard takes all free names for one.
+    pub fn veiled(&mut self, state: StateId) -> StateId {
+        let Some(attached) = &mut self.guard else { return state };
+        let veil = |thread: &Thread| Thread { guard: attached.guard.veil(thread.guard), ..*thread };
+        let mut threads: Vec<Thread> = self.states.threads(state).iter().map(veil).collect();
+        threads.sort_unstable();
+        self.states.intern(&threads)
     }
 
     /// Where bytes lead.

@@ -1,0 +1,258 @@
+//! The schema guard against the real databases: cases with verdicts, and walks that end as statements they prepare.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use expert_cli::grammar::{Grammar, Matcher, SchemaGuard, Verdict, examine_with, shipped};
+use expert_cli::sql::{Dialect, Schema};
+
+use super::postgres::Postgres;
+
+/// The tables of the cases.
+const TABLES: &str = "CREATE TABLE users (id INT, name TEXT, city TEXT);
+CREATE TABLE orders (id INT, user_id INT, total REAL, \"Placed On\" TEXT);
+CREATE TABLE items (order_id INT, sku TEXT, qty INT, price REAL);
+CREATE TABLE tags (name TEXT);
+CREATE TABLE a (id INT, z INT);
+";
+
+/// A matcher whose names are kept to this schema.
+fn guarded(ddl: &str, dialect: Dialect, grammar: &Arc<Grammar>) -> Matcher {
+    let guard = SchemaGuard::new(&Schema::parse(ddl, dialect).unwrap(), dialect, text(dialect));
+    Matcher::with_guard(grammar.clone(), Box::new(guard))
+}
+
+fn text(dialect: Dialect) -> &'static str {
+    shipped(if dialect == Dialect::Sqlite { "sql-sqlite" } else { "sql-postgres" }).unwrap()
+}
+
+fn grammar(dialect: Dialect) -> Arc<Grammar> {
+    Arc::new(Grammar::parse(text(dialect)).unwrap())
+}
+
+/// SQLite with these tables, where a double-quoted word is only ever a name.
+fn sqlite(ddl: &str) -> rusqlite::Connection {
+    use rusqlite::config::DbConfig;
+    let database = rusqlite::Connection::open_in_memory().unwrap();
+    for setting in [DbConfig::SQLITE_DBCONFIG_DQS_DML, DbConfig::SQLITE_DBCONFIG_DQS_DDL] {
+        database.set_db_config(setting, false).unwrap();
+    }
+    database.execute_batch(ddl).unwrap();
+    database
+}
+
+/// Each query and whether it is to be accepted: `QUERY | ok` or `QUERY | no` a line.
+fn cases(dialect: Dialect) -> Vec<(String, bool)> {
+    let file = format!("tests/cases/guard_{}.txt", dialect.name());
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let case = |line: &str| {
+        let (query, verdict) = line.rsplit_once(" | ").unwrap();
+        assert!(verdict == "ok" || verdict == "no", "{line}");
+        (query.to_owned(), verdict == "ok")
+    };
+    text.lines().map(case).collect()
+}
+
+#[test]
+fn the_guard_gives_the_verdict_of_every_case() {
+    let mut count = 0;
+    for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+        let matcher = guarded(TABLES, dialect, &grammar(dialect));
+        let mut defects = Vec::new();
+        for (query, expected) in cases(dialect) {
+            count += 1;
+            let verdict = examine_with(&matcher, query.as_bytes());
+            if (verdict == Verdict::Inside) != expected {
+                defects.push(format!("{query}: expected {expected}, {verdict:?}"));
+            }
+        }
+        assert!(defects.is_empty(), "{}:\n{}", dialect.name(), defects.join("\n"));
+    }
+    assert!(count >= 300);
+}
+
+#[test]
+fn sqlite_gives_the_verdict_of_every_case() {
+    let database = sqlite(TABLES);
+    for (query, expected) in cases(Dialect::Sqlite) {
+        let found = database.prepare(&query);
+        assert_eq!(found.is_ok(), expected, "{query}: {:?}", found.err());
+    }
+}
+
+#[test]
+fn postgresql_gives_the_verdict_of_every_case() {
+    let Some(server) = Postgres::start() else { return };
+    let cases = cases(Dialect::Postgres);
+    let queries: Vec<&str> = cases.iter().map(|(query, _)| query.as_str()).collect();
+    let answers = server.run(TABLES, &queries);
+    for ((query, expected), answer) in cases.iter().zip(answers) {
+        assert_eq!(answer.is_ok(), *expected, "{query}: {answer:?}");
+    }
+}
+
+/// A small generator (xorshift*): walks must be the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) % n as u64) as usize
+    }
+}
+
+const TABLE_NAMES: [&str; 9] = ["users", "orders", "items", "city", "t1", "Order Details", "people", "select", "a"];
+const COLUMN_NAMES: [&str; 14] = [
+    "id",
+    "name",
+    "user_id",
+    "price",
+    "city",
+    "Total Amount",
+    "group",
+    "x",
+    "y",
+    "z",
+    "age",
+    "date",
+    "order_id",
+    "Code",
+];
+
+fn random_schema(random: &mut Random) -> (String, Vec<String>) {
+    let (mut tables, mut ddl, mut names) = (TABLE_NAMES.to_vec(), String::new(), Vec::new());
+    for _ in 0..1 + random.below(5) {
+        let table = tables.remove(random.below(tables.len()));
+        let mut columns = COLUMN_NAMES.to_vec();
+        let own: Vec<&str> = (0..1 + random.below(6)).map(|_| columns.remove(random.below(columns.len()))).collect();
+        let list: Vec<String> = own.iter().map(|column| format!("\"{column}\" TEXT")).collect();
+        ddl += &format!("CREATE TABLE \"{table}\" ({});\n", list.join(", "));
+        names.push(table);
+        names.extend(own);
+    }
+    let plain = |name: &&str| !name.contains(' ') && **name != *"select" && **name != *"group";
+    let names = names.iter().map(|n| if plain(n) { (*n).to_owned() } else { format!("\"{n}\"") }).collect();
+    (ddl, names)
+}
+
+/// Pieces of queries and how often each is tried.
+const PIECES: &str = "30 SELECT |4 SELECT DISTINCT |40  FROM |14  WHERE |14  GROUP BY |12  HAVING |14  ORDER BY |6  LIMIT |\
+4  OFFSET |14  JOIN |8  LEFT JOIN |5  CROSS JOIN |6  NATURAL JOIN |14  ON |14  USING (|20 , |14  AS |3  |16 (|30 )|14 (SELECT |\
+6 EXISTS (SELECT |8  IN (SELECT |4  IN (|10 *|6 .*|25 .|10  = |4  > |4  + |2 -|8  AND |3  OR |2 NOT |3  LIKE |2  BETWEEN |\
+2  IS NULL|4 CASE WHEN |8  THEN |4  ELSE |8  END|2 CAST(|4  AS INTEGER)|6 1|4 2|4 'a'|2 NULL|6 count(|4 sum(|3 min(|2 avg(|\
+3 DISTINCT |2 lower(|3 coalesce(|3 row_number()|2 rank()|2 lag(|16  OVER (|5  OVER w|10  WINDOW w AS (|6 PARTITION BY |\
+2  ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW|3  FILTER (WHERE |5  DESC|2  COLLATE NOCASE|7  UNION |5  UNION ALL |\
+3  EXCEPT |3  INTERSECT |12 WITH |3 WITH RECURSIVE |20  AS (SELECT |2 VALUES (|2  RIGHT JOIN |2  FULL JOIN |3 x|4 q|3 r|1 w";
+
+/// One walk: pieces that may come next until enough, then the way to the end. `Err` where there is none.
+fn walk(matcher: &Matcher, random: &mut Random, pieces: &[(usize, String)]) -> Result<String, String> {
+    let total: usize = pieces.iter().map(|(weight, _)| weight).sum();
+    let (mut matcher, mut text) = (matcher.restarted(), String::new());
+    let first = ["SELECT ", "SELECT DISTINCT ", "WITH ", "SELECT "][random.below(4)];
+    assert!(matcher.advance(first.as_bytes()));
+    text += first;
+    for _ in 0..3 + random.below(30) {
+        let taken = (0..60).find_map(|_| {
+            let mut at = random.below(total);
+            let (_, piece) = pieces.iter().find(|(weight, _)| {
+                let here = at < *weight;
+                at = at.saturating_sub(*weight);
+                here
+            })?;
+            matcher.advance(piece.as_bytes()).then(|| piece.clone())
+        });
+        match taken {
+            Some(piece) => text += &piece,
+            None => {
+                let bytes: Vec<u8> = (32..127).filter(|byte| matcher.accepts_bytes(&[*byte])).collect();
+                if bytes.is_empty() {
+                    return if matcher.can_end() { Ok(text) } else { Err(format!("dead end: {text}")) };
+                }
+                let byte = bytes[random.below(bytes.len())];
+                assert!(matcher.advance(&[byte]));
+                text.push(char::from(byte));
+            }
+        }
+    }
+    let rest = matcher.completion().ok_or_else(|| format!("no way to the end found: {text}"))?;
+    assert!(matcher.advance(&rest) && matcher.can_end(), "{text} and {rest:?}");
+    Ok(text + std::str::from_utf8(&rest).unwrap())
+}
+
+/// What became of walks, by kind, with an example of each.
+fn walks(count: usize, seed: u64) -> std::collections::BTreeMap<String, (usize, String)> {
+    let grammar = grammar(Dialect::Sqlite);
+    let mut random = Random(seed);
+    let mut kinds = std::collections::BTreeMap::new();
+    let mut note = |kind: &str, example: String| {
+        let entry = kinds.entry(kind.to_owned()).or_insert((0, example));
+        entry.0 += 1;
+    };
+    for _ in 0..count.div_ceil(50) {
+        let (ddl, names) = random_schema(&mut random);
+        let database = sqlite(&ddl);
+        let matcher = guarded(&ddl, Dialect::Sqlite, &grammar);
+        let mut pieces: Vec<(usize, String)> = PIECES
+            .split('|')
+            .map(|piece| piece.split_once(' ').unwrap())
+            .map(|(weight, piece)| (weight.parse().unwrap(), piece.to_owned()))
+            .collect();
+        pieces.extend(names.into_iter().map(|name| (8, name)));
+        for _ in 0..50 {
+            match walk(&matcher, &mut random, &pieces) {
+                Err(why) => note(why.split(':').next().unwrap(), format!("{why}\n{ddl}")),
+                Ok(text) => match database.prepare(&text).map(drop) {
+                    Ok(()) => note("prepared", String::new()),
+                    Err(error) => {
+                        let error = error.to_string();
+                        note(error.split(':').next().unwrap(), format!("{error}\n{text}\n{ddl}"));
+                    }
+                },
+            }
+        }
+    }
+    kinds
+}
+
+/// Kinds of SQLite's errors that speak of names.
+const NAMES: [&str; 8] = [
+    "no such column",
+    "no such table",
+    "no such function",
+    "no such window",
+    "ambiguous column name",
+    "no such collation sequence",
+    "near",
+    "cannot join using column",
+];
+
+fn check(kinds: &std::collections::BTreeMap<String, (usize, String)>) {
+    let total: usize = kinds.values().map(|(count, _)| count).sum();
+    let of = |kind: &str| kinds.get(kind).map_or(0, |(count, _)| *count);
+    let (prepared, unfinished) = (of("prepared"), of("no way to the end found"));
+    let table: Vec<String> = kinds.iter().map(|(kind, (count, _))| format!("{count:6}  {kind}")).collect();
+    let shown = table.join("\n");
+    for name in NAMES {
+        assert_eq!(of(name), 0, "{name}: {}\n{shown}", kinds.get(name).map_or("", |(_, example)| example));
+    }
+    let others = total - prepared - unfinished;
+    assert!(others * 100 <= prepared + others, "{others} other errors:\n{shown}");
+    assert!(prepared * 2 > total, "too few walks ended:\n{shown}");
+    #[expect(clippy::print_stderr, reason = "a measurement reports")]
+    {
+        eprintln!("{total} walks\n{shown}");
+    }
+}
+
+#[test]
+fn guided_walks_end_as_queries_that_sqlite_prepares() {
+    check(&walks(400, 0x5eed));
+}
+
+#[test]
+#[ignore = "takes about half an hour"]
+fn a_hundred_thousand_guided_walks() {
+    check(&walks(100_000, 0xfeed));
+}
