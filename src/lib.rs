@@ -21,6 +21,7 @@ pub mod package;
 
 pub mod generate;
 pub mod registry;
+pub mod synth;
 
 pub mod train;
 

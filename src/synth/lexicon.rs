@@ -1,0 +1,135 @@
+//! Words of a language for the words of a name: nouns with their gender and plural, contractions, articles.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::words;
+
+static PORTUGUESE: LazyLock<Lexicon> = LazyLock::new(|| Lexicon::parse(include_str!("lexicon/pt.txt")));
+
+/// A noun of a language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Noun {
+    /// The words.
+    pub text: String,
+    /// Which of the forms `{slot:first/second}` agrees with it: 0 masculine, 1 feminine; in English 1 before a vowel.
+    pub form: usize,
+}
+
+#[derive(Debug)]
+struct Lexicon {
+    nouns: HashMap<String, (String, usize)>,
+    contractions: Vec<(String, String)>,
+}
+
+impl Lexicon {
+    /// Lines `english = word m|f`; lines `~ de o = do` are contractions.
+    fn parse(text: &str) -> Self {
+        let mut lexicon = Self { nouns: HashMap::new(), contractions: Vec::new() };
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let Some((left, right)) = line.split_once('=') else { continue };
+            let (left, right) = (left.trim(), right.trim());
+            if let Some(left) = left.strip_prefix('~') {
+                lexicon.contractions.push((format!(" {} ", left.trim()), format!(" {right} ")));
+                continue;
+            }
+            let (word, gender) = right.rsplit_once(' ').unwrap_or((right, "m"));
+            lexicon.nouns.insert(left.to_owned(), (word.to_owned(), usize::from(gender == "f")));
+        }
+        lexicon
+    }
+
+    /// A noun of the words: the whole, else head and complement (`customer name` → nome de cliente).
+    fn noun(&self, said: &str) -> Option<(String, usize)> {
+        if let Some((word, form)) = self.nouns.get(said) {
+            return Some((word.clone(), *form));
+        }
+        let words: Vec<&str> = said.split(' ').collect();
+        for cut in 1..words.len() {
+            let (rest, head) = (words[..cut].join(" "), words[cut..].join(" "));
+            if let (Some((head, form)), Some((rest, _))) = (self.nouns.get(&head), self.noun(&rest)) {
+                return Some((format!("{head} de {rest}"), *form));
+            }
+        }
+        None
+    }
+}
+
+/// The words of a name in a language.
+pub(super) fn noun(said: &str, plural: bool, language: &str) -> Noun {
+    if language == "pt" {
+        let (text, form) = PORTUGUESE.noun(said).unwrap_or_else(|| {
+            (said.to_owned(), usize::from(said.split(' ').next().is_some_and(|first| first.ends_with('a'))))
+        });
+        return Noun { text: if plural { portuguese_plural(&text) } else { text }, form };
+    }
+    let text = match said.rsplit_once(' ') {
+        _ if !plural => said.to_owned(),
+        Some((front, last)) => format!("{front} {}", words::plural(last)),
+        None => words::plural(said),
+    };
+    let vowel = text.chars().next().is_some_and(|c| "aeiou".contains(c)) && !text.starts_with("uni") && !text.starts_with("use");
+    Noun { text, form: usize::from(vowel) }
+}
+
+/// The first word takes the plural, and an adjective behind it too.
+fn portuguese_plural(text: &str) -> String {
+    let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
+    let adjective = words.len() == 2;
+    for (at, word) in words.iter_mut().enumerate() {
+        if at == 0 || adjective {
+            *word = portuguese_plural_word(word);
+        }
+    }
+    words.join(" ")
+}
+
+fn portuguese_plural_word(word: &str) -> String {
+    let cut = |end: &str, with: &str| word.strip_suffix(end).map(|stem| format!("{stem}{with}"));
+    cut("ão", "ões")
+        .or_else(|| cut("al", "ais"))
+        .or_else(|| cut("el", "éis"))
+        .or_else(|| cut("ol", "óis"))
+        .or_else(|| cut("il", "is"))
+        .or_else(|| cut("m", "ns"))
+        .unwrap_or_else(|| match word.chars().last() {
+            Some('s' | 'x') => word.to_owned(),
+            Some('r' | 'z') => format!("{word}es"),
+            _ => format!("{word}s"),
+        })
+}
+
+/// `de o` → `do` and the like, where the language has it.
+pub(super) fn contract(text: &str, language: &str) -> String {
+    if language != "pt" {
+        return text.to_owned();
+    }
+    // Twice, because neighbours share a space.
+    let mut text = format!(" {text} ");
+    for _ in 0..2 {
+        for (from, to) in &PORTUGUESE.contractions {
+            text = text.replace(from.as_str(), to);
+        }
+    }
+    text.trim().to_owned()
+}
+
+/// Between the last two of a list.
+pub(super) fn and(language: &str) -> &'static str {
+    if language == "pt" { "e" } else { "and" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nouns_of_two_languages() {
+        assert_eq!(noun("order item", true, "en"), Noun { text: "order items".into(), form: 1 });
+        assert_eq!(noun("customer", true, "pt"), Noun { text: "clientes".into(), form: 0 });
+        assert_eq!(noun("order item", true, "pt").text, "itens de pedido");
+        assert_eq!(noun("customer city", false, "pt"), Noun { text: "cidade de cliente".into(), form: 1 });
+        assert_eq!(noun("blorpa", false, "pt"), Noun { text: "blorpa".into(), form: 1 });
+        assert_eq!(contract("o nome de os clientes de a cidade", "pt"), "o nome dos clientes da cidade");
+    }
+}

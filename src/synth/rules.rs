@@ -1,0 +1,251 @@
+//! The phrasing rules: text files that say in how many ways a thing can be asked. `docs/SYNTHESIZE.md` shows how to
+//! write one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::{Problem, Result};
+use crate::fsx;
+
+/// The files that come with the program.
+const EMBEDDED: &[(&str, &str)] = &[
+    ("en/base.txt", include_str!("phrasing/en/base.txt")),
+    ("en/direct.txt", include_str!("phrasing/en/direct.txt")),
+    ("en/short.txt", include_str!("phrasing/en/short.txt")),
+    ("en/business.txt", include_str!("phrasing/en/business.txt")),
+    ("en/casual.txt", include_str!("phrasing/en/casual.txt")),
+    ("en/held-out.txt", include_str!("phrasing/en/held-out.txt")),
+    ("pt/base.txt", include_str!("phrasing/pt/base.txt")),
+    ("pt/direct.txt", include_str!("phrasing/pt/direct.txt")),
+    ("pt/short.txt", include_str!("phrasing/pt/short.txt")),
+    ("pt/held-out.txt", include_str!("phrasing/pt/held-out.txt")),
+];
+
+/// Slots that a line may leave out: a row is known by its label, and a link goes without saying.
+const SOFT: &[&str] = &["label", "link", "middle"];
+
+/// A slot or text of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// Text as it is.
+    Text(String),
+    /// What fills a slot.
+    Slot {
+        /// Its name.
+        name: String,
+        /// `{name+}`: in the plural.
+        plural: bool,
+        /// `{name?}`: nothing where it is not filled.
+        optional: bool,
+        /// `{name:o/a}`: not the slot but the form that agrees with it.
+        forms: Vec<String>,
+    },
+}
+
+/// A line of a section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Its pieces.
+    pub pieces: Vec<Piece>,
+    /// `=…`: a whole sentence; others are put into one of the file's `ask` lines.
+    pub sentence: bool,
+}
+
+impl Line {
+    /// Whether the slots of this line are those that are filled: it uses all of them and no others, optional ones aside.
+    pub fn fits(&self, filled: &[&str]) -> bool {
+        let used = |name: &str| self.pieces.iter().any(|piece| matches!(piece, Piece::Slot { name: own, .. } if own == name));
+        filled.iter().all(|name| used(name) || SOFT.contains(name))
+            && self.pieces.iter().all(|piece| match piece {
+                Piece::Slot { name, optional, .. } => *optional || filled.contains(&name.as_str()),
+                Piece::Text(_) => true,
+            })
+    }
+}
+
+/// One file.
+#[derive(Debug, Clone)]
+pub(super) struct RuleFile {
+    /// `language:` two letters.
+    pub language: String,
+    /// `voice:` what the rows call it.
+    pub voice: String,
+    /// `part: held-out`: training never sees it.
+    pub held_out: bool,
+    /// `part: shared`: only what other files of the language fall back to.
+    pub shared: bool,
+    /// `case: lower`.
+    pub lower: bool,
+    /// How often it is taken, among those of its language and part.
+    pub weight: usize,
+    sections: BTreeMap<String, Vec<Line>>,
+}
+
+/// All files.
+#[derive(Debug, Clone)]
+pub(super) struct Rules {
+    /// The files.
+    pub files: Vec<RuleFile>,
+}
+
+impl Rules {
+    /// Those that come with the program, and those of a folder (`*.txt`).
+    pub fn load(folder: Option<&Path>) -> Result<Self> {
+        let mut files = Vec::new();
+        for (name, text) in EMBEDDED {
+            files.push(RuleFile::parse(text, name)?);
+        }
+        if let Some(folder) = folder {
+            let mut paths = fsx::list_dir(folder)?;
+            paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+            paths.sort();
+            if paths.is_empty() {
+                return Err(Problem::input(format!("{} holds no phrasing rules (*.txt)", folder.display())).into());
+            }
+            for path in paths {
+                files.push(RuleFile::parse(&fsx::read_text(&path)?, &path.display().to_string())?);
+            }
+        }
+        Ok(Self { files })
+    }
+
+    /// The files of a language and part that ask.
+    pub fn voices(&self, language: &str, held_out: bool) -> Vec<&RuleFile> {
+        self.files
+            .iter()
+            .filter(|file| file.language == language && file.held_out == held_out && !file.shared)
+            .collect()
+    }
+
+    /// The languages there are.
+    pub fn languages(&self) -> Vec<&str> {
+        let mut languages: Vec<&str> = self.files.iter().map(|file| file.language.as_str()).collect();
+        languages.sort_unstable();
+        languages.dedup();
+        languages
+    }
+
+    /// The lines of a section that fit the slots: the file's own, else (for a file of the training part) those of the
+    /// language's shared files.
+    pub fn lines<'r>(&'r self, file: &'r RuleFile, section: &str, filled: &[&str]) -> Vec<&'r Line> {
+        let fitting = |file: &'r RuleFile| {
+            file.sections.get(section).into_iter().flatten().filter(|line| line.fits(filled)).collect::<Vec<_>>()
+        };
+        let own = fitting(file);
+        if !own.is_empty() || file.held_out {
+            return own;
+        }
+        self.files
+            .iter()
+            .filter(|shared| shared.shared && shared.language == file.language)
+            .flat_map(fitting)
+            .collect()
+    }
+}
+
+impl RuleFile {
+    fn parse(text: &str, name: &str) -> Result<Self> {
+        let mut file = Self {
+            language: String::new(),
+            voice: String::new(),
+            held_out: false,
+            shared: false,
+            lower: false,
+            weight: 1,
+            sections: BTreeMap::new(),
+        };
+        let mut section: Option<String> = None;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            let wrong = |why: &str| {
+                Problem::input(format!("{name}:{}: {why}", number + 1)).hint("docs/SYNTHESIZE.md shows the form of a rule file")
+            };
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(head) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = Some(head.trim().to_owned());
+                continue;
+            }
+            let Some(section) = &section else {
+                let (key, value) = line.split_once(':').ok_or_else(|| wrong("neither `key: value` nor `[section]`"))?;
+                match (key.trim(), value.trim()) {
+                    ("language", value) => file.language = value.to_owned(),
+                    ("voice", value) => file.voice = value.to_owned(),
+                    ("part", "train") => {}
+                    ("part", "held-out") => file.held_out = true,
+                    ("part", "shared") => file.shared = true,
+                    ("case", "lower") => file.lower = true,
+                    ("weight", value) => file.weight = value.parse().map_err(|_| wrong("weight is no number"))?,
+                    (key, value) => return Err(wrong(&format!("unknown setting `{key}: {value}`")).into()),
+                }
+                continue;
+            };
+            let (line, sentence) = line.strip_prefix('=').map_or((line, false), |line| (line.trim(), true));
+            let pieces = pieces(line).ok_or_else(|| wrong("a `{` without its `}`"))?;
+            file.sections.entry(section.clone()).or_default().push(Line { pieces, sentence });
+        }
+        if file.language.is_empty() || file.voice.is_empty() {
+            return Err(Problem::input(format!("{name} does not say its `language:` and `voice:`")).into());
+        }
+        Ok(file)
+    }
+
+    /// Whether it has lines of its own for a section.
+    #[cfg(test)]
+    pub fn has(&self, section: &str) -> bool {
+        self.sections.contains_key(section)
+    }
+}
+
+fn pieces(line: &str) -> Option<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    let mut rest = line;
+    while let Some((text, after)) = rest.split_once('{') {
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text.to_owned()));
+        }
+        let (slot, after) = after.split_once('}')?;
+        let (slot, forms) = match slot.split_once(':') {
+            Some((slot, forms)) => (slot, forms.split('/').map(str::to_owned).collect()),
+            None => (slot, Vec::new()),
+        };
+        let (slot, optional) = slot.strip_suffix('?').map_or((slot, false), |slot| (slot, true));
+        let (slot, plural) = slot.strip_suffix('+').map_or((slot, false), |slot| (slot, true));
+        pieces.push(Piece::Slot { name: slot.to_owned(), plural, optional, forms });
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Text(rest.to_owned()));
+    }
+    Some(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_and_only_complete_ones_fit() {
+        let text = "language: xx\nvoice: plain\n# a remark\n[count]\n=How many {table+} {where?}?\n{table:a/an} {table} in {value}";
+        let file = RuleFile::parse(text, "test").unwrap();
+        let lines = &file.sections["count"];
+        assert!(lines[0].sentence && !lines[1].sentence);
+        assert!(lines[0].fits(&["table"]) && lines[0].fits(&["table", "where"]));
+        assert!(!lines[0].fits(&["table", "value"]), "a slot that says something must be said");
+        assert!(!lines[1].fits(&["table"]), "a slot that is not filled cannot be said");
+        for wrong in ["[x]\ny", "language: xx\nvoice: y\npart: no\n", "language: xx\nvoice: y\n[a]\n{b"] {
+            assert!(RuleFile::parse(wrong, "test").is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_files_that_come_with_the_program_are_sound() {
+        let rules = Rules::load(None).unwrap();
+        assert_eq!(rules.languages(), ["en", "pt"]);
+        for language in rules.languages() {
+            assert!(!rules.voices(language, true).is_empty(), "{language} has nothing to hold out");
+            assert!(rules.voices(language, false).len() >= 2);
+        }
+    }
+}

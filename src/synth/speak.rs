@@ -1,0 +1,160 @@
+//! From what is to be said to a sentence, by the rules of one voice.
+//!
+//! Values and names keep between two marks while the sentence is made, so that nothing changes their letters.
+
+use super::draft::{Phrase, Slot};
+use super::draw::Draws;
+use super::facts::Facts;
+use super::lexicon::{self, Noun};
+use super::rules::{Line, Piece, RuleFile, Rules};
+
+/// Begins what must stay as it is.
+const OPEN: char = '\u{e000}';
+/// Ends it.
+const CLOSE: char = '\u{e001}';
+
+/// Share of the questions that put text values between quotes.
+const QUOTED_VALUES: f64 = 0.35;
+
+/// How a voice speaks about a database.
+pub(super) struct Speaker<'a> {
+    /// All rules.
+    pub rules: &'a Rules,
+    /// Whose lines are taken.
+    pub file: &'a RuleFile,
+    /// The database.
+    pub facts: &'a Facts,
+}
+
+impl Speaker<'_> {
+    /// The question, or none where the voice has no line that says it.
+    pub fn say(&self, phrase: &Phrase, draws: &mut Draws) -> Option<String> {
+        let quote = draws.chance(QUOTED_VALUES).then(|| if draws.chance(0.5) { '\'' } else { '"' });
+        let (text, sentence) = self.expand(phrase, quote, draws)?;
+        let text = if sentence { text } else { self.ask(&text, draws)? };
+        Some(self.finish(&text))
+    }
+
+    /// A noun phrase put into one of the voice's questions.
+    fn ask(&self, text: &str, draws: &mut Draws) -> Option<String> {
+        let lines = self.rules.lines(self.file, "ask", &["what"]);
+        let line = draws.pick(&lines)?;
+        let mut asked = String::new();
+        for piece in &line.pieces {
+            match piece {
+                Piece::Text(text) => asked.push_str(text),
+                Piece::Slot { .. } => asked.push_str(text),
+            }
+        }
+        Some(asked)
+    }
+
+    fn expand(&self, phrase: &Phrase, quote: Option<char>, draws: &mut Draws) -> Option<(String, bool)> {
+        let filled: Vec<&str> = phrase.slots.iter().map(|(name, _)| *name).collect();
+        let lines = self.rules.lines(self.file, phrase.key, &filled);
+        let line: &Line = draws.pick(&lines)?;
+        let mut text = String::new();
+        for piece in &line.pieces {
+            match piece {
+                Piece::Text(piece) => text.push_str(piece),
+                Piece::Slot { name, plural, forms, .. } => {
+                    let Some((_, slot)) = phrase.slots.iter().find(|(own, _)| own == name) else { continue };
+                    if forms.is_empty() {
+                        text.push_str(&self.fill(slot, *plural, quote, draws)?);
+                    } else {
+                        let form = self.noun(slot, *plural).map_or(0, |noun| noun.form);
+                        text.push_str(forms.get(form).or(forms.first())?);
+                    }
+                }
+            }
+        }
+        Some((text, line.sentence))
+    }
+
+    fn fill(&self, slot: &Slot, plural: bool, quote: Option<char>, draws: &mut Draws) -> Option<String> {
+        Some(match slot {
+            Slot::Phrase(phrase) => self.expand(phrase, quote, draws)?.0,
+            Slot::Value(value) => {
+                let number = value.chars().all(|c| c.is_ascii_digit() || ".-:".contains(c));
+                let quote = quote.filter(|_| !number).map(String::from).unwrap_or_default();
+                format!("{OPEN}{quote}{value}{quote}{CLOSE}")
+            }
+            Slot::Columns { columns, full } if columns.len() > 1 => {
+                let parts: Option<Vec<String>> = columns
+                    .iter()
+                    .map(|column| {
+                        let one = Slot::Columns { columns: vec![*column], full: *full };
+                        self.expand(&Phrase::new("listed column").with("column", one), quote, draws).map(|(text, _)| text)
+                    })
+                    .collect();
+                let (last, first) = parts.as_deref()?.split_last()?;
+                format!("{} {} {last}", first.join(", "), lexicon::and(&self.file.language))
+            }
+            Slot::Columns { .. } | Slot::Table(_) | Slot::Words(_) => self.noun(slot, plural)?.text,
+        })
+    }
+
+    fn noun(&self, slot: &Slot, plural: bool) -> Option<Noun> {
+        let language = self.file.language.as_str();
+        Some(match slot {
+            Slot::Table(table) => lexicon::noun(&self.facts.tables.get(*table)?.words, plural, language),
+            Slot::Words(words) => lexicon::noun(words, plural, language),
+            Slot::Columns { columns, full } => {
+                let (table, column) = *columns.first()?;
+                let table = self.facts.tables.get(table)?;
+                let words = &table.columns.get(column)?.words;
+                let named = words.split(' ').any(|word| table.words.split(' ').any(|own| own == word));
+                if *full && !named {
+                    lexicon::noun(&format!("{} {words}", table.words), plural, language)
+                } else {
+                    lexicon::noun(words, plural, language)
+                }
+            }
+            Slot::Phrase(_) | Slot::Value(_) => return None,
+        })
+    }
+
+    /// Single spaces, contractions, a capital in front; the marks stay.
+    fn finish(&self, text: &str) -> String {
+        let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (from, to) in [(" ,", ","), (" .", "."), (" ?", "?")] {
+            text = text.replace(from, to);
+        }
+        let text = lexicon::contract(&text, &self.file.language);
+        if self.file.lower { lower(&text) } else { capital(&text) }
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) if first != OPEN => first.to_uppercase().collect::<String>() + chars.as_str(),
+        _ => text.to_owned(),
+    }
+}
+
+/// Lower case, values as they are.
+pub(super) fn lower(text: &str) -> String {
+    outside(text, |words| words.to_lowercase())
+}
+
+/// Changes the text outside the marks.
+pub(super) fn outside(text: &str, mut change: impl FnMut(&str) -> String) -> String {
+    let mut changed = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((words, after)) = rest.split_once(OPEN) {
+        changed.push_str(&change(words));
+        let (value, after) = after.split_once(CLOSE).unwrap_or((after, ""));
+        changed.push(OPEN);
+        changed.push_str(value);
+        changed.push(CLOSE);
+        rest = after;
+    }
+    changed.push_str(&change(rest));
+    changed
+}
+
+/// The text without the marks.
+pub(super) fn plain(text: &str) -> String {
+    text.replace([OPEN, CLOSE], "")
+}

@@ -1,0 +1,1 @@
+//! The whole room on two small databases.
