@@ -21,6 +21,7 @@ mod preprocess;
 mod quickstart;
 mod report;
 mod show;
+mod synthesize;
 mod train;
 mod uninstall;
 mod validate;
@@ -74,6 +75,7 @@ fn dispatch(command: Command, ui: &Ui) -> Result<()> {
         Command::Init(args) => init::run(&args, ui),
         Command::Validate(args) => validate::run(&args, ui),
         Command::Preprocess(args) => preprocess::run(&args, ui),
+        Command::Synthesize(args) => synthesize::run(&args, ui),
         Command::Train(args) => train::run(&args, ui),
         Command::Report(args) => report::run(&args, ui),
         Command::Package(args) => package::run(&args, ui),

@@ -55,7 +55,7 @@ impl Cell {
             Value::Integer(number) => Self::Integer(*number),
             Value::Boolean(flag) => Self::Integer(i64::from(*flag)),
             Value::Real(number) => Self::Real(*number),
-            Value::Text(text) => Self::Text(text.clone()),
+            other => Self::Text(other.to_string()),
         }
     }
 }

@@ -23,6 +23,7 @@ mod style;
 #[cfg(test)]
 mod tests;
 mod words;
+mod worlds;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -213,6 +214,32 @@ pub fn synthesize(world: &mut World, options: &Options) -> Result<Pairs> {
     let train = writer.write(options.count, false)?;
     (pairs.held_out, pairs.train) = (held_out, train);
     Ok(pairs)
+}
+
+/// Writes pairs over `schemas` small databases made up from nothing, about equally many for each; `done` is told after
+/// every database. Also returns their tables and rows.
+pub fn synthesize_many(schemas: usize, options: &Options, mut done: impl FnMut(usize)) -> Result<(Pairs, usize, usize)> {
+    let rules = rules(options)?;
+    let mut all = Pairs::default();
+    let (mut tables, mut rows) = (0, 0);
+    // Databases whose questions are held out are never trained on.
+    let held_schemas = if options.held_out == 0 { 0 } else { (schemas / 20).max(1) };
+    for number in 0..schemas + held_schemas {
+        let seed = crate::kernels::random::mix(&[options.seed, number as u64]);
+        let schema = worlds::schema(&mut draw::Draws::new(&[seed]), options.dialect);
+        let mut world = World::of_schema(&schema, seed)?;
+        let held_out = number >= schemas;
+        let missing = if held_out { options.held_out - all.held_out.len() } else { options.count - all.train.len() };
+        let left = if held_out { schemas + held_schemas - number } else { schemas - number };
+        let mut writer =
+            run::Writer::new(&world.facts, &mut world.scratch, &rules, options, seed, &mut all.counts);
+        let pairs = writer.write(missing.div_ceil(left), held_out)?;
+        if held_out { all.held_out.extend(pairs) } else { all.train.extend(pairs) }
+        tables += world.tables();
+        rows += world.rows();
+        done(number + 1);
+    }
+    Ok((all, tables, rows))
 }
 
 fn rules(options: &Options) -> Result<rules::Rules> {

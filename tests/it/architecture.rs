@@ -20,12 +20,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("package", &["manifest", "model", "adapter", "data", "kernels"]),
     ("generate", &["sql", "manifest", "model", "adapter", "data", "grammar", "db", "kernels"]),
     ("registry", &["manifest", "model", "package"]),
+    ("synth", &["kernels", "sql", "db"]),
     ("train", &["manifest", "model", "adapter", "data", "kernels", "generate"]),
     (
         "cli",
         &[
             "kernels", "sql", "manifest", "db", "model", "grammar", "adapter", "data", "package", "generate",
-            "registry", "train",
+            "registry", "synth", "train",
         ],
     ),
 ];

@@ -16,6 +16,7 @@ pub mod preprocess;
 pub mod quickstart;
 pub mod report;
 pub mod show;
+pub mod synthesize;
 pub mod train;
 pub mod uninstall;
 pub mod validate;
@@ -55,6 +56,9 @@ pub enum Command {
     Validate(validate::Args),
     /// Turn a text-to-SQL data set into training rows
     Preprocess(Box<preprocess::Args>),
+    Preprocess(preprocess::Args),
+    /// Write a training set for a database, from its schema alone
+    Synthesize(synthesize::Args),
     /// Train an adapter as the manifest says
     Train(Box<train::Args>),
     /// Draw the curves of one run or several as a page that opens offline

@@ -1,0 +1,295 @@
+//! Small databases made up from nothing, for training a base model: names from `domains.txt`, half of them replaced by
+//! words nobody has seen, so that a model has to read the schema instead of knowing it by heart.
+
+use std::sync::LazyLock;
+
+use super::draw::Draws;
+use super::made_up::syllables;
+use super::words;
+use crate::sql::{Column, Dialect, ForeignKey, Schema, Table};
+
+/// Share of the databases in which half of the names are new words.
+const PSEUDO: f64 = 0.5;
+
+/// Share of the databases whose keys are declared; elsewhere the names tell.
+const DECLARED_KEYS: f64 = 0.8;
+
+/// Names that databases for measuring use. One of them stands in a made-up database of four tables and more at most, so
+/// that none shares a third of its names with such a database.
+const COMMON_NAMES: &[(&str, &str)] = &[
+    ("client", "customer"), ("article", "product"), ("purchase", "order"), ("purchase line", "order item"),
+    ("colleague", "employee"), ("division", "department"), ("learner", "student"), ("broker", "agent"),
+];
+
+static DOMAINS: LazyLock<Vec<Domain>> = LazyLock::new(|| domains(include_str!("domains.txt")));
+
+#[derive(Debug, Clone, Default)]
+struct Domain {
+    tables: Vec<Entity>,
+}
+
+#[derive(Debug, Clone)]
+struct Entity {
+    names: Vec<String>,
+    /// Name and type letter.
+    columns: Vec<(String, char)>,
+    /// Table referred to and what the reference is called.
+    parents: Vec<(String, String)>,
+    links: bool,
+}
+
+fn domains(text: &str) -> Vec<Domain> {
+    let mut domains: Vec<Domain> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if line.starts_with('[') {
+            domains.push(Domain::default());
+            continue;
+        }
+        let links = line.starts_with("link:");
+        let line = line.strip_prefix("link:").unwrap_or(line);
+        let (Some((names, parts)), Some(domain)) = (line.split_once(':'), domains.last_mut()) else { continue };
+        let names: Vec<String> = names.split('|').map(|name| name.trim().to_owned()).collect();
+        let mut entity = Entity { names, columns: Vec::new(), parents: Vec::new(), links };
+        for part in parts.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            if let Some(parent) = part.strip_prefix('>') {
+                let (parent, role) = parent.split_once(" as ").unwrap_or((parent, parent));
+                let parent = if parent == "self" { entity.names[0].clone() } else { parent.to_owned() };
+                entity.parents.push((parent, role.to_owned()));
+            } else if let Some((name, kind)) = part.rsplit_once(' ') {
+                entity.columns.push((name.to_owned(), kind.chars().next().unwrap_or('t')));
+            }
+        }
+        domain.tables.push(entity);
+    }
+    domains
+}
+
+/// How the names of one database are written.
+struct Writing {
+    camel: bool,
+    capital: bool,
+    plural: bool,
+    /// `reader_id` instead of `id` for a table's own key.
+    long_keys: bool,
+    short: bool,
+    prefix: &'static str,
+}
+
+impl Writing {
+    fn draw(draws: &mut Draws) -> Self {
+        let camel = draws.chance(0.12);
+        Self {
+            camel,
+            capital: camel && draws.chance(0.5),
+            plural: draws.chance(0.65),
+            long_keys: draws.chance(0.4),
+            short: draws.chance(0.1),
+            prefix: if !camel && draws.chance(0.05) { "tbl_" } else { "" },
+        }
+    }
+
+    fn name(&self, said: &str) -> String {
+        let said: Vec<String> = said.split(' ').map(|word| if self.short { shortened(word) } else { word.to_owned() }).collect();
+        if !self.camel {
+            return said.join("_");
+        }
+        let upper = |word: &str| {
+            let mut chars = word.chars();
+            chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
+        };
+        let first = if self.capital { upper(&said[0]) } else { said[0].clone() };
+        first + &said[1..].iter().map(|word| upper(word)).collect::<String>()
+    }
+
+    fn table(&self, said: &str) -> String {
+        let said = match said.rsplit_once(' ') {
+            _ if !self.plural => said.to_owned(),
+            Some((front, last)) => format!("{front} {}", words::plural(last)),
+            None => words::plural(said),
+        };
+        format!("{}{}", self.prefix, self.name(&said))
+    }
+}
+
+/// The usual shortening of a word, where there is one that [`words`] reads back.
+fn shortened(word: &str) -> String {
+    for (long, short) in [("quantity", "qty"), ("number", "num"), ("amount", "amt"), ("department", "dept"), ("address", "addr"), ("date", "dt"), ("category", "cat")] {
+        if word == long {
+            return short.to_owned();
+        }
+    }
+    word.to_owned()
+}
+
+/// A database of one to six connected tables.
+pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
+    let Some(domain) = draws.pick(&DOMAINS) else { return Schema::default() };
+    let chosen = connected(domain, draws);
+    let writing = Writing::draw(draws);
+    let pseudo = draws.chance(PSEUDO);
+    let declared = draws.chance(DECLARED_KEYS);
+    let common = if chosen.len() >= 4 && draws.chance(0.6) { draws.below(COMMON_NAMES.len()) } else { usize::MAX };
+    // What each table is called here, and what its key is.
+    let said: Vec<String> = chosen
+        .iter()
+        .map(|at| {
+            let entity = &domain.tables[*at];
+            if pseudo && draws.chance(0.6) {
+                return syllables(draws).to_lowercase();
+            }
+            match COMMON_NAMES.get(common) {
+                Some((own, other)) if *own == entity.names[0] => (*other).to_owned(),
+                _ => draws.pick(&entity.names).cloned().unwrap_or_default(),
+            }
+        })
+        .collect();
+    let key = |at: usize| if writing.long_keys { writing.name(&format!("{} id", said[at])) } else { writing.name("id") };
+    let mut tables = Vec::new();
+    for (own, at) in chosen.iter().enumerate() {
+        let entity = &domain.tables[*at];
+        let mut table = Table::new(writing.table(&said[own]));
+        let mut columns: Vec<Column> = Vec::new();
+        for (name, kind) in some_columns(entity, draws) {
+            let label = entity.columns.first().is_some_and(|(first, _)| *first == name);
+            let said = if pseudo && draws.chance(0.5) { pseudo_column(&name, label, draws) } else { name };
+            let mut column = Column::new(writing.name(&said), Some(column_type(kind, dialect, draws)));
+            column.not_null = draws.chance(0.15);
+            columns.push(column);
+        }
+        for (parent, role) in &entity.parents {
+            let Some(to) = chosen.iter().position(|at| domain.tables[*at].names[0] == *parent) else { continue };
+            let called = if to == own || role != parent { role.clone() } else { said[to].clone() };
+            let column = Column::new(writing.name(&format!("{called} id")), Some(column_type('i', dialect, draws)));
+            if columns.iter().any(|known| known.name == column.name) {
+                continue;
+            }
+            if declared || to == own {
+                table.foreign_keys.push(ForeignKey {
+                    columns: vec![column.name.clone()],
+                    table: Table::new(writing.table(&said[to])).name,
+                    references: vec![Column::new(key(to), None).name],
+                });
+            }
+            columns.push(column);
+        }
+        let mut columns = if draws.chance(0.5) { draws.shuffled(&columns) } else { columns };
+        if !entity.links || draws.chance(0.3) {
+            let own_key = Column::new(key(own), Some(column_type('i', dialect, draws)));
+            table.primary_key = vec![own_key.name.clone()];
+            columns.retain(|column| column.name != own_key.name);
+            columns.insert(0, own_key);
+        }
+        table.columns = columns;
+        tables.push(table);
+    }
+    Schema::from_tables(dialect, tables)
+}
+
+/// Tables that hang together, at least one with something to ask about.
+fn connected(domain: &Domain, draws: &mut Draws) -> Vec<usize> {
+    let wanted = [1, 2, 2, 3, 3, 4, 4, 5, 6][draws.below(9)];
+    let touches = |a: usize, b: usize| {
+        let refers = |from: &Entity, to: &Entity| from.parents.iter().any(|(parent, _)| *parent == to.names[0]);
+        refers(&domain.tables[a], &domain.tables[b]) || refers(&domain.tables[b], &domain.tables[a])
+    };
+    let starts: Vec<usize> = (0..domain.tables.len()).filter(|at| !domain.tables[*at].links).collect();
+    let mut chosen = draws.some(&starts, 1);
+    while chosen.len() < wanted {
+        let next: Vec<usize> = (0..domain.tables.len())
+            .filter(|at| !chosen.contains(at) && chosen.iter().any(|known| touches(*at, *known)))
+            // A link is of use where both of its ends are there.
+            .filter(|at| {
+                let entity = &domain.tables[*at];
+                !entity.links
+                    || entity.parents.iter().all(|(parent, _)| {
+                        chosen.iter().any(|known| domain.tables[*known].names[0] == *parent)
+                    })
+            })
+            .collect();
+        match draws.pick(&next) {
+            Some(next) => chosen.push(*next),
+            // Nothing touches: a table of its own, as databases have.
+            None => match draws.pick(&starts.iter().copied().filter(|at| !chosen.contains(at)).collect::<Vec<_>>()) {
+                Some(next) => chosen.push(*next),
+                None => break,
+            },
+        }
+    }
+    chosen
+}
+
+/// The first column and most of the others.
+fn some_columns(entity: &Entity, draws: &mut Draws) -> Vec<(String, char)> {
+    entity
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at == 0 || draws.chance(0.8))
+        .map(|(_, column)| column.clone())
+        .collect()
+}
+
+/// A new word for a column; what it is for still shows where people would say it: in `name`, `date`, `price`.
+fn pseudo_column(name: &str, label: bool, draws: &mut Draws) -> String {
+    let word = syllables(draws).to_lowercase();
+    let last = name.rsplit(' ').next().unwrap_or(name);
+    let telling = ["name", "title", "date", "price", "on", "at", "count", "type", "status"].contains(&last);
+    match () {
+        () if label => format!("{word} name"),
+        () if telling && draws.chance(0.6) => format!("{word} {}", if ["on", "at"].contains(&last) { "date" } else { last }),
+        () => word,
+    }
+}
+
+fn column_type(kind: char, dialect: Dialect, draws: &mut Draws) -> String {
+    let mut one = |types: &[&str]| draws.pick(types).map_or_else(String::new, |kind| (*kind).to_owned());
+    match (kind, dialect) {
+        ('i', Dialect::Sqlite) => one(&["INTEGER", "INT"]),
+        ('i', _) => one(&["INT", "INTEGER"]),
+        ('d', Dialect::Sqlite) => one(&["REAL", "DECIMAL(10, 2)"]),
+        ('d', _) => one(&["DECIMAL(10, 2)", "NUMERIC", "DECIMAL"]),
+        ('D', _) => "DATE".into(),
+        ('T', Dialect::MySql) => "DATETIME".into(),
+        ('T', _) => "TIMESTAMP".into(),
+        ('b', _) => "BOOLEAN".into(),
+        (_, Dialect::Sqlite) => one(&["TEXT", "TEXT", "VARCHAR(50)"]),
+        (_, Dialect::MySql) => one(&["VARCHAR(50)", "VARCHAR(100)"]),
+        _ => one(&["TEXT", "VARCHAR(50)", "VARCHAR"]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_hang_together_and_differ() {
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..300 {
+            let schema = schema(&mut Draws::new(&[seed]), Dialect::Postgres);
+            assert!(!schema.tables().is_empty());
+            let again = Schema::parse(&schema.to_ddl(), Dialect::Postgres).unwrap();
+            assert_eq!(again.to_ddl(), schema.to_ddl(), "reads back");
+            for table in schema.tables() {
+                for key in &table.foreign_keys {
+                    let parent = schema.table(key.table.text()).unwrap();
+                    assert!(parent.column(key.references[0].text()).is_some(), "{}", schema.to_ddl());
+                }
+            }
+            seen.insert(schema.to_ddl());
+        }
+        assert!(seen.len() > 290, "{}", seen.len());
+    }
+
+    #[test]
+    fn every_reference_of_the_domains_is_to_a_table_there() {
+        for domain in DOMAINS.iter() {
+            for entity in &domain.tables {
+                assert!(entity.links || !entity.columns.is_empty());
+                for (parent, _) in &entity.parents {
+                    assert!(domain.tables.iter().any(|table| table.names[0] == *parent), "{parent}");
+                }
+            }
+        }
+    }
+}
