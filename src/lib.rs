@@ -19,6 +19,7 @@ pub mod adapter;
 pub mod data;
 pub mod package;
 
+pub mod eval;
 pub mod generate;
 pub mod registry;
 pub mod synth;

@@ -226,3 +226,57 @@ fn round_to_bf16(from: &Path, to: &Path) {
     let bytes = safetensors::serialize(views, None).unwrap();
     expert_cli::fsx::write_atomic(&to.join("model.safetensors"), &bytes).unwrap();
 }
+/// The published evaluators, pair by pair: `cases/eval_verdicts.jsonl` and `cases/rves_cases.json`.
+#[test]
+#[ignore = "needs data that is not in the repository"]
+fn official_verdicts_are_reproduced() {
+    use expert_cli::db::{Limits, Source};
+    use expert_cli::eval::{execution::ves_reward, official, spider};
+
+    let (Some(cases), Some(rewards), Some(tables), Some(databases)) = (
+        shared("cases/eval_verdicts.jsonl"),
+        shared("cases/rves_cases.json"),
+        shared("spider/tables.json.gz"),
+        shared("spider/sqlite_synthetic_rows.tar.gz"),
+    ) else {
+        return;
+    };
+    let unzip = |path: &Path| {
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()), &mut text)
+            .unwrap();
+        text
+    };
+    let dir = tempfile::tempdir().unwrap();
+    tar::Archive::new(&unzip(&databases)[..]).unpack(dir.path()).unwrap();
+    let entries: Vec<Value> = serde_json::from_slice(&unzip(&tables)).unwrap();
+    let limits = Limits { rows: 100_000, time: Duration::from_secs(30), ..Limits::default() };
+    let (mut n, mut exact, mut spider_ex, mut bird_ex, mut soft, mut hardness) = (0, 0, 0, 0, 0, 0);
+    for line in std::fs::read_to_string(cases).unwrap().lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        let name = case["db"].as_str().unwrap();
+        let source: Source = format!("sqlite:{}", dir.path().join(format!("{name}.sqlite")).display()).parse().unwrap();
+        let entry = entries.iter().find(|entry| entry["db_id"] == name).unwrap();
+        let (gold, predicted) = (case["gold"].as_str().unwrap(), case["pred"].as_str().unwrap());
+        let schema = source.schema().unwrap();
+        let judged =
+            official::judge(&source, gold, predicted, &spider::tables(&schema), &spider::foreign_keys(entry), &limits);
+        n += 1;
+        exact += i32::from(judged.exact == Some(case["spider_em"] == 1));
+        spider_ex += i32::from(judged.spider == (case["spider_exec"] == 1));
+        bird_ex += i32::from(judged.bird == (case["bird_ex"] == 1));
+        soft += i32::from((judged.soft_f1 - case["bird_soft_f1"].as_f64().unwrap()).abs() < 1e-9);
+        hardness += i32::from(judged.hardness == case["hardness"].as_str());
+    }
+    eprintln!(
+        "of {n}: exact match {exact}, Spider EX {spider_ex}, BIRD EX {bird_ex}, soft F1 {soft}, hardness {hardness}"
+    );
+    assert!(n == 274 && spider_ex == n && bird_ex == n && hardness == n);
+    assert!(exact * 100 >= n * 98 && soft * 100 >= n * 98);
+    let rewards: Value = serde_json::from_str(&std::fs::read_to_string(rewards).unwrap()).unwrap();
+    for case in rewards["cases"].as_array().unwrap() {
+        let ratios: Vec<f64> =
+            case["ratios_gold_over_pred"].as_array().unwrap().iter().map(|r| r.as_f64().unwrap()).collect();
+        assert_eq!(Some(ves_reward(&ratios, true)), case["reward"].as_f64(), "{}", case["name"]);
+    }
+}

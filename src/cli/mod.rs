@@ -11,6 +11,7 @@ mod bench;
 mod chat;
 mod completions;
 mod convert;
+mod eval;
 mod grammar;
 mod infer;
 mod init;
@@ -75,6 +76,7 @@ fn dispatch(command: Command, ui: &Ui) -> Result<()> {
         Command::Init(args) => init::run(&args, ui),
         Command::Validate(args) => validate::run(&args, ui),
         Command::Preprocess(args) => preprocess::run(&args, ui),
+        Command::Eval(args) => eval::run(&args, ui),
         Command::Synthesize(args) => synthesize::run(&args, ui),
         Command::Train(args) => train::run(&args, ui),
         Command::Report(args) => report::run(&args, ui),

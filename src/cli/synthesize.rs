@@ -80,6 +80,7 @@ fn options(args: &Args) -> Result<Options> {
         seed: args.seed,
         changes: args.changes,
         phrasing: args.phrasing.clone(),
+        exclude: args.exclude.clone(),
     })
 }
 
@@ -136,6 +137,7 @@ fn report(args: &Args, options: &Options, pairs: &Pairs, tables: usize, rows: us
         "fit": counts.kept,
         "found_nothing": counts.empty,
         "ambiguous_dropped": counts.ambiguous,
+        "excluded": counts.excluded,
         "train": part(&pairs.train),
         "held_out": part(&pairs.held_out),
     })

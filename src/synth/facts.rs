@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::Cell;
 use super::role::{self, Role};
 use super::words;
-use super::Cell;
 use crate::sql::{Column, Dialect, Schema, Table};
 
 /// Different values that are kept of a column. Price: 40 strings a column; enough that filters rarely repeat.
@@ -28,6 +28,14 @@ pub(super) struct ColumnFacts {
     pub nulls: usize,
     /// Whether no value comes twice.
     pub unique: bool,
+}
+
+impl ColumnFacts {
+    /// Whether a sum over it means something: of prices and rates for one piece it does not.
+    pub fn adds_up(&self) -> bool {
+        let single = ["price", "rate", "fare", "wage", "premium", "preço", "preco"];
+        self.role.adds_up() && !single.iter().any(|word| self.words.ends_with(word))
+    }
 }
 
 /// A table.
@@ -86,9 +94,7 @@ impl Facts {
                 table.columns[*column].role = Role::Reference;
             }
             table.links = own.len() >= 2
-                && table.columns.iter().enumerate().all(|(at, column)| {
-                    own.contains(&at) || column.role == Role::Key
-                });
+                && table.columns.iter().enumerate().all(|(at, column)| own.contains(&at) || column.role == Role::Key);
             if table.label.is_some_and(|label| own.contains(&label)) {
                 table.label = None;
             }
@@ -208,10 +214,11 @@ fn edges(schema: &[&Table], tables: &[TableFacts]) -> Vec<Edge> {
                 continue;
             }
             let named = stem.join(" ");
-            let parent = tables.iter().position(|table| {
-                table.words == named || table.words.ends_with(&format!(" {named}"))
-            });
-            let itself = ["parent", "manager", "supervisor", "boss"].contains(&named.as_str()).then_some(child);
+            let parent =
+                tables.iter().position(|table| table.words == named || table.words.ends_with(&format!(" {named}")));
+            let person = super::made_up::is_person(&tables[child].words);
+            let superior = ["manager", "supervisor", "boss", "mentor"].contains(&named.as_str()) && person;
+            let itself = (superior || named == "parent").then_some(child);
             if let Some(parent) = parent.or(itself)
                 && let Some(parent_column) = tables[parent].key
                 && (parent != child || itself.is_some())
@@ -255,7 +262,7 @@ mod tests {
             .collect();
         let facts = Facts::new(&schema, &[rows]);
         let roles: Vec<Role> = facts.tables[0].columns.iter().map(|column| column.role).collect();
-        assert_eq!(roles, [Role::Key, Role::Category, Role::Category]);
+        assert_eq!(roles, [Role::Key, Role::Text, Role::Category]);
         assert!(is_iso_date("2024-02-03 10:00:00") && !is_iso_date("2024/02/03"));
     }
 }

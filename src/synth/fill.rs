@@ -41,7 +41,8 @@ pub(super) fn rows(schema: &Schema, draws: &mut Draws) -> Vec<Vec<Vec<Cell>>> {
     }
     for (at, table) in facts.tables.iter().enumerate() {
         if table.links || schema.tables()[at].primary_key.len() > 1 {
-            let keys: Vec<usize> = facts.edges.iter().filter(|edge| edge.child == at).map(|edge| edge.child_column).collect();
+            let keys: Vec<usize> =
+                facts.edges.iter().filter(|edge| edge.child == at).map(|edge| edge.child_column).collect();
             let mut seen = std::collections::BTreeSet::new();
             tables[at].retain(|row| seen.insert(keys.iter().map(|key| row[*key].clone()).collect::<Vec<_>>()));
         }
@@ -62,7 +63,8 @@ fn size(facts: &Facts, table: usize, draws: &mut Draws) -> usize {
 /// Days of one row in the order of their columns: nothing ends before it starts.
 fn in_order(row: &mut [Cell], dates: &[usize], makers: &[Maker]) {
     let birth = |column: &usize| makers[*column].words().contains("birth");
-    let dates: Vec<usize> = dates.iter().copied().filter(|column| !birth(column) && row[*column] != Cell::Null).collect();
+    let dates: Vec<usize> =
+        dates.iter().copied().filter(|column| !birth(column) && row[*column] != Cell::Null).collect();
     let mut days: Vec<Cell> = dates.iter().map(|column| row[*column].clone()).collect();
     days.sort();
     for (column, day) in dates.into_iter().zip(days) {

@@ -58,17 +58,21 @@ impl Lexicon {
 /// The words of a name in a language.
 pub(super) fn noun(said: &str, plural: bool, language: &str) -> Noun {
     if language == "pt" {
-        let (text, form) = PORTUGUESE.noun(said).unwrap_or_else(|| {
-            (said.to_owned(), usize::from(said.split(' ').next().is_some_and(|first| first.ends_with('a'))))
-        });
-        return Noun { text: if plural { portuguese_plural(&text) } else { text }, form };
+        if let Some((text, form)) = PORTUGUESE.noun(said) {
+            return Noun { text: if plural { portuguese_plural(&text) } else { text }, form };
+        }
+        // A foreign word keeps its own plural.
+        let form = usize::from(said.split(' ').next().is_some_and(|first| first.ends_with('a')));
+        return Noun { text: noun(said, plural, "en").text, form };
     }
     let text = match said.rsplit_once(' ') {
         _ if !plural => said.to_owned(),
         Some((front, last)) => format!("{front} {}", words::plural(last)),
         None => words::plural(said),
     };
-    let vowel = text.chars().next().is_some_and(|c| "aeiou".contains(c)) && !text.starts_with("uni") && !text.starts_with("use");
+    let vowel = text.chars().next().is_some_and(|c| "aeiou".contains(c))
+        && !text.starts_with("uni")
+        && !text.starts_with("use");
     Noun { text, form: usize::from(vowel) }
 }
 
@@ -92,6 +96,8 @@ fn portuguese_plural_word(word: &str) -> String {
         .or_else(|| cut("ol", "óis"))
         .or_else(|| cut("il", "is"))
         .or_else(|| cut("m", "ns"))
+        .or_else(|| cut("ís", "íses"))
+        .or_else(|| cut("ês", "eses"))
         .unwrap_or_else(|| match word.chars().last() {
             Some('s' | 'x') => word.to_owned(),
             Some('r' | 'z') => format!("{word}es"),
@@ -128,6 +134,8 @@ mod tests {
         assert_eq!(noun("order item", true, "en"), Noun { text: "order items".into(), form: 1 });
         assert_eq!(noun("customer", true, "pt"), Noun { text: "clientes".into(), form: 0 });
         assert_eq!(noun("order item", true, "pt").text, "itens de pedido");
+        assert_eq!(noun("country", true, "pt").text, "países");
+        assert_eq!(noun("boat rental", true, "pt").text, "boat rentals");
         assert_eq!(noun("customer city", false, "pt"), Noun { text: "cidade de cliente".into(), form: 1 });
         assert_eq!(noun("blorpa", false, "pt"), Noun { text: "blorpa".into(), form: 1 });
         assert_eq!(contract("o nome de os clientes de a cidade", "pt"), "o nome dos clientes da cidade");

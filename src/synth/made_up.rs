@@ -42,14 +42,84 @@ fn list_for(words: &str) -> Option<&'static [String]> {
 
 /// Tables whose rows are people.
 const PEOPLE: &[&str] = &[
-    "person", "customer", "employee", "student", "user", "member", "author", "client", "patient", "teacher", "player",
-    "driver", "staff", "worker", "guest", "visitor", "artist", "actor", "doctor", "nurse", "trainer", "coach", "agent",
-    "manager", "buyer", "tenant", "passenger", "pilot", "reader", "volunteer", "researcher", "owner", "musician",
-    "farmer", "speaker", "instructor", "participant", "cliente", "funcionario", "aluno", "usuario", "professor",
-    "borrower", "donor", "director", "editor", "reviewer", "host", "attendee", "applicant", "contact", "salesperson",
-    "seller", "writer", "singer", "rider", "sailor", "veterinarian", "curator", "astronomer", "beekeeper", "courier",
-    "colleague", "keeper", "climber", "guide", "chef", "waiter", "lender", "resident", "scientist", "technician",
+    "person",
+    "customer",
+    "employee",
+    "student",
+    "user",
+    "member",
+    "author",
+    "client",
+    "patient",
+    "teacher",
+    "player",
+    "driver",
+    "staff",
+    "worker",
+    "guest",
+    "visitor",
+    "artist",
+    "actor",
+    "doctor",
+    "nurse",
+    "trainer",
+    "coach",
+    "agent",
+    "manager",
+    "buyer",
+    "tenant",
+    "passenger",
+    "pilot",
+    "reader",
+    "volunteer",
+    "researcher",
+    "owner",
+    "musician",
+    "farmer",
+    "speaker",
+    "instructor",
+    "participant",
+    "cliente",
+    "funcionario",
+    "aluno",
+    "usuario",
+    "professor",
+    "borrower",
+    "donor",
+    "director",
+    "editor",
+    "reviewer",
+    "host",
+    "attendee",
+    "applicant",
+    "contact",
+    "salesperson",
+    "seller",
+    "writer",
+    "singer",
+    "rider",
+    "sailor",
+    "veterinarian",
+    "curator",
+    "astronomer",
+    "beekeeper",
+    "courier",
+    "colleague",
+    "keeper",
+    "climber",
+    "guide",
+    "chef",
+    "waiter",
+    "lender",
+    "resident",
+    "scientist",
+    "technician",
 ];
+
+/// Whether the rows of a table called so are people.
+pub(super) fn is_person(words: &str) -> bool {
+    PEOPLE.iter().any(|person| words == *person || words.ends_with(&format!(" {person}")))
+}
 
 /// Makes the values of one column.
 pub(super) struct Maker {
@@ -173,14 +243,13 @@ fn allowed(column: &Column) -> Option<Vec<String>> {
 
 fn text_list(role: Role, said: &str, table: &str, draws: &mut Draws) -> Option<Vec<String>> {
     let listed = |words: &str| list_for(words).map(<[String]>::to_vec);
-    let person = || PEOPLE.iter().any(|word| table == *word || table.ends_with(&format!(" {word}")));
     let mut list = match role {
         Role::Email => listed("person"),
         Role::Label => {
             let own = said.rsplit_once(' ').map_or("", |(owner, _)| owner);
             match () {
                 () if list_for(said).is_some() && said.contains(' ') => listed(said),
-                () if person() || PEOPLE.contains(&own) => listed("person"),
+                () if is_person(table) || PEOPLE.contains(&own) => listed("person"),
                 () => listed(own).or_else(|| listed(table)).or_else(|| listed(said)),
             }
         }
@@ -228,8 +297,10 @@ fn range(role: Role, said: &str, draws: &mut Draws) -> (f64, f64) {
 
 /// A word that nobody has seen before: two or three syllables.
 pub(super) fn syllables(draws: &mut Draws) -> String {
-    const STARTS: &[&str] =
-        &["b", "br", "c", "d", "dr", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr", "v", "w", "z"];
+    const STARTS: &[&str] = &[
+        "b", "br", "c", "d", "dr", "f", "fl", "g", "gr", "h", "k", "l", "m", "n", "p", "pl", "r", "s", "st", "t", "tr",
+        "v", "w", "z",
+    ];
     const MIDDLES: &[&str] = &["a", "e", "i", "o", "u", "ai", "ea", "oo"];
     const ENDS: &[&str] = &["", "", "l", "m", "n", "r", "rt", "sk", "nd", "x"];
     let mut word = String::new();

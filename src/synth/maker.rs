@@ -13,6 +13,9 @@ const DOUBLE_CONDITIONS: f64 = 0.25;
 /// Share of the lists that show whole rows.
 const WHOLE_ROWS: f64 = 0.35;
 
+/// Share of the drawn conditions `name = …` on a column of different values that are kept.
+const SINGLE_ROW: f64 = 0.3;
+
 /// What a pattern draws from.
 #[derive(Debug, Clone)]
 pub(super) struct Maker<'a> {
@@ -100,7 +103,7 @@ impl<'a> Maker<'a> {
 
     /// A number whose sum means something.
     pub fn summable(&mut self, table: usize) -> Option<usize> {
-        self.column(table, |column| column.role.adds_up() && column.values.len() >= 2)
+        self.column(table, |column| column.adds_up() && column.values.len() >= 2)
     }
 
     /// A number or day without NULLs to sort by.
@@ -159,8 +162,7 @@ impl<'a> Maker<'a> {
         {
             chosen.swap(0, at);
         }
-        let sql =
-            chosen.iter().map(|column| self.column_sql(table, *column, dotted)).collect::<Vec<_>>().join(", ");
+        let sql = chosen.iter().map(|column| self.column_sql(table, *column, dotted)).collect::<Vec<_>>().join(", ");
         let columns = chosen.into_iter().map(|column| (table, column)).collect();
         Some(Shown { sql, columns: Some(Slot::Columns { columns, full: false }) })
     }
@@ -256,16 +258,21 @@ impl<'a> Maker<'a> {
         }
         if self.draws.chance(0.2) {
             let (a, b) = (value(self)?, value(self)?);
-            let (low, high) =
-                if a.parse::<f64>().ok()? <= b.parse::<f64>().ok()? { (a, b) } else { (b, a) };
+            let (low, high) = if a.parse::<f64>().ok()? <= b.parse::<f64>().ok()? { (a, b) } else { (b, a) };
             if low == high {
                 return None;
             }
             let phrase = said("where.between").value("low", &low).value("high", &high);
             return Some(simple(format!("{name} BETWEEN {low} AND {high}"), phrase));
         }
-        let (operator, key) = [(">", "where.gt"), (">=", "where.ge"), ("<", "where.lt"), ("<=", "where.le"), (">", "where.gt"), ("<", "where.lt")]
-            [self.draws.below(6)];
+        let (operator, key) = [
+            (">", "where.gt"),
+            (">=", "where.ge"),
+            ("<", "where.lt"),
+            ("<=", "where.le"),
+            (">", "where.gt"),
+            ("<", "where.lt"),
+        ][self.draws.below(6)];
         let value = value(self)?;
         Some(simple(format!("{name} {operator} {value}"), said(key).value("value", value)))
     }
@@ -312,6 +319,8 @@ impl<'a> Maker<'a> {
         };
         let value = text(self)?;
         let category = facts.role == Role::Category;
+        // One row is seldom what people filter for.
+        let single = facts.unique && !self.draws.chance(SINGLE_ROW);
         let words: Vec<&str> = value.split(' ').filter(|word| word.len() >= 3).collect();
         Some(match self.draws.below(if category { 10 } else { 8 }) {
             0 if !category => {
@@ -330,9 +339,10 @@ impl<'a> Maker<'a> {
                 }
                 simple(self.style.like(name, &format!("%{word}%")), said("where.contains").value("value", word))
             }
-            3 if category => {
-                simple(format!("{name} <> {}", self.style.literal(&Cell::Text(value.clone()))), said("where.ne").value("value", value))
-            }
+            3 if category => simple(
+                format!("{name} <> {}", self.style.literal(&Cell::Text(value.clone()))),
+                said("where.ne").value("value", value),
+            ),
             4 | 5 if category => {
                 let other = text(self)?;
                 if other == value {
@@ -341,6 +351,7 @@ impl<'a> Maker<'a> {
                 let list = [&value, &other].map(|text| self.style.literal(&Cell::Text(text.clone()))).join(", ");
                 simple(format!("{name} IN ({list})"), said("where.in").value("a", value).value("b", other))
             }
+            _ if single => return None,
             _ => simple(
                 format!("{name} = {}", self.style.literal(&Cell::Text(value.clone()))),
                 said("where.eq").value("value", value),
@@ -351,8 +362,9 @@ impl<'a> Maker<'a> {
     /// An aggregate of a number of a table.
     pub fn aggregate(&mut self, table: usize, dotted: bool) -> Option<Aggregate> {
         let column = self.number(table)?;
-        let adds_up = self.facts_of(table, column).role.adds_up();
-        let kinds: &[&'static str] = if adds_up { &["avg", "sum", "sum", "min", "max"] } else { &["avg", "avg", "min", "max"] };
+        let adds_up = self.facts_of(table, column).adds_up();
+        let kinds: &[&'static str] =
+            if adds_up { &["avg", "sum", "sum", "min", "max"] } else { &["avg", "avg", "min", "max"] };
         let kind = *self.draws.pick(kinds)?;
         Some(self.aggregate_of(kind, table, column, dotted))
     }
@@ -390,13 +402,21 @@ impl<'a> Maker<'a> {
 
     /// `JOIN parent ON child.x = parent.id`.
     pub fn join_parent(&self, edge: Edge) -> String {
-        let on = format!("{} = {}", self.dotted(edge.child, edge.child_column), self.dotted(edge.parent, edge.parent_column));
+        let on = format!(
+            "{} = {}",
+            self.dotted(edge.child, edge.child_column),
+            self.dotted(edge.parent, edge.parent_column)
+        );
         format!("JOIN {} ON {on}", self.name(edge.parent))
     }
 
     /// `JOIN child ON child.x = parent.id`.
     pub fn join_child(&self, edge: Edge) -> String {
-        let on = format!("{} = {}", self.dotted(edge.child, edge.child_column), self.dotted(edge.parent, edge.parent_column));
+        let on = format!(
+            "{} = {}",
+            self.dotted(edge.child, edge.child_column),
+            self.dotted(edge.parent, edge.parent_column)
+        );
         format!("JOIN {} ON {on}", self.name(edge.child))
     }
 
@@ -413,7 +433,8 @@ impl<'a> Maker<'a> {
         let mut chains = Vec::new();
         for lower in edges {
             for upper in edges {
-                let different = lower.child != lower.parent && upper.child != upper.parent && lower.child != upper.parent;
+                let different =
+                    lower.child != lower.parent && upper.child != upper.parent && lower.child != upper.parent;
                 if lower.parent == upper.child
                     && different
                     && !self.table(lower.child).links

@@ -10,6 +10,7 @@ mod draft;
 mod draw;
 mod facts;
 mod fill;
+mod leak;
 mod lexicon;
 mod made_up;
 mod maker;
@@ -37,6 +38,7 @@ use crate::sql::{Dialect, Schema};
 
 use cell::Cell;
 pub use draft::Difficulty;
+pub use leak::Excluded;
 
 /// Rows of a table of a user's database that are copied and asked about. Price: about 2 MB a table at most; values that
 /// only occur further behind are never asked for.
@@ -59,6 +61,8 @@ pub struct Options {
     pub changes: bool,
     /// A folder with further phrasing rules.
     pub phrasing: Option<PathBuf>,
+    /// Files of questions that must not be written, nor anything that shares six words in a row with one.
+    pub exclude: Vec<PathBuf>,
 }
 
 /// A question and its SQL.
@@ -115,6 +119,8 @@ pub struct Counts {
     pub empty: usize,
     /// Questions dropped because they were asked of another statement before.
     pub ambiguous: usize,
+    /// Questions dropped because a suite asks them, or nearly.
+    pub excluded: usize,
 }
 
 /// The pairs of both parts.
@@ -166,8 +172,7 @@ impl World {
     fn new(schema: &Schema, rows: &[Vec<Vec<Cell>>]) -> Result<Self> {
         let mut scratch = Scratch::with_schema(schema)?;
         for (table, rows) in schema.tables().iter().zip(rows) {
-            let values: Vec<Vec<Value>> =
-                rows.iter().map(|row| row.iter().map(Cell::value).collect()).collect();
+            let values: Vec<Vec<Value>> = rows.iter().map(|row| row.iter().map(Cell::value).collect()).collect();
             scratch.insert(table.name.text(), &values).map_err(Problem::from)?;
         }
         Ok(Self { facts: facts::Facts::new(schema, rows), scratch })
@@ -198,18 +203,18 @@ fn tables_only(schema: Schema) -> Result<Schema> {
     Ok(Schema::from_tables(schema.dialect(), tables))
 }
 
+/// What a run is given beside the database.
+struct Given {
+    rules: rules::Rules,
+    excluded: Excluded,
+}
+
 /// Writes the pairs of a database.
 pub fn synthesize(world: &mut World, options: &Options) -> Result<Pairs> {
-    let rules = rules(options)?;
+    let given = Given { rules: rules(options)?, excluded: Excluded::load(&options.exclude)? };
     let mut pairs = Pairs::default();
-    let mut writer = run::Writer::new(
-        &world.facts,
-        &mut world.scratch,
-        &rules,
-        options,
-        options.seed,
-        &mut pairs.counts,
-    );
+    let mut writer =
+        run::Writer::new(&world.facts, &mut world.scratch, &given, options, options.seed, &mut pairs.counts);
     let held_out = writer.write(options.held_out, true)?;
     let train = writer.write(options.count, false)?;
     (pairs.held_out, pairs.train) = (held_out, train);
@@ -218,8 +223,12 @@ pub fn synthesize(world: &mut World, options: &Options) -> Result<Pairs> {
 
 /// Writes pairs over `schemas` small databases made up from nothing, about equally many for each; `done` is told after
 /// every database. Also returns their tables and rows.
-pub fn synthesize_many(schemas: usize, options: &Options, mut done: impl FnMut(usize)) -> Result<(Pairs, usize, usize)> {
-    let rules = rules(options)?;
+pub fn synthesize_many(
+    schemas: usize,
+    options: &Options,
+    mut done: impl FnMut(usize),
+) -> Result<(Pairs, usize, usize)> {
+    let given = Given { rules: rules(options)?, excluded: Excluded::load(&options.exclude)? };
     let mut all = Pairs::default();
     let (mut tables, mut rows) = (0, 0);
     // Databases whose questions are held out are never trained on.
@@ -231,10 +240,13 @@ pub fn synthesize_many(schemas: usize, options: &Options, mut done: impl FnMut(u
         let held_out = number >= schemas;
         let missing = if held_out { options.held_out - all.held_out.len() } else { options.count - all.train.len() };
         let left = if held_out { schemas + held_schemas - number } else { schemas - number };
-        let mut writer =
-            run::Writer::new(&world.facts, &mut world.scratch, &rules, options, seed, &mut all.counts);
+        let mut writer = run::Writer::new(&world.facts, &mut world.scratch, &given, options, seed, &mut all.counts);
         let pairs = writer.write(missing.div_ceil(left), held_out)?;
-        if held_out { all.held_out.extend(pairs) } else { all.train.extend(pairs) }
+        if held_out {
+            all.held_out.extend(pairs)
+        } else {
+            all.train.extend(pairs)
+        }
         tables += world.tables();
         rows += world.rows();
         done(number + 1);

@@ -29,7 +29,9 @@ fn slip(text: &str, names: &[String], draws: &mut Draws) -> String {
     let may_change = |word: &str| {
         word.chars().count() >= SHORTEST_SLIP
             && word.chars().all(char::is_alphabetic)
-            && !names.iter().any(|name| name.split(' ').any(|own| word.to_lowercase().starts_with(own) && own.len() >= 3))
+            && !names
+                .iter()
+                .any(|name| name.split(' ').any(|own| word.to_lowercase().starts_with(own) && own.len() >= 3))
     };
     let mut count = 0;
     outside(text, |words| {

@@ -22,7 +22,7 @@ const EMBEDDED: &[(&str, &str)] = &[
 ];
 
 /// Slots that a line may leave out: a row is known by its label, and a link goes without saying.
-const SOFT: &[&str] = &["label", "link", "middle"];
+const SOFT: &[&str] = &["label", "link", "middle", "owner", "superior"];
 
 /// A slot or text of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,8 @@ pub(super) struct Line {
 impl Line {
     /// Whether the slots of this line are those that are filled: it uses all of them and no others, optional ones aside.
     pub fn fits(&self, filled: &[&str]) -> bool {
-        let used = |name: &str| self.pieces.iter().any(|piece| matches!(piece, Piece::Slot { name: own, .. } if own == name));
+        let used =
+            |name: &str| self.pieces.iter().any(|piece| matches!(piece, Piece::Slot { name: own, .. } if own == name));
         filled.iter().all(|name| used(name) || SOFT.contains(name))
             && self.pieces.iter().all(|piece| match piece {
                 Piece::Slot { name, optional, .. } => *optional || filled.contains(&name.as_str()),
@@ -135,11 +136,7 @@ impl Rules {
         if !own.is_empty() || file.held_out {
             return own;
         }
-        self.files
-            .iter()
-            .filter(|shared| shared.shared && shared.language == file.language)
-            .flat_map(fitting)
-            .collect()
+        self.files.iter().filter(|shared| shared.shared && shared.language == file.language).flat_map(fitting).collect()
     }
 }
 
@@ -158,7 +155,8 @@ impl RuleFile {
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             let wrong = |why: &str| {
-                Problem::input(format!("{name}:{}: {why}", number + 1)).hint("docs/SYNTHESIZE.md shows the form of a rule file")
+                Problem::input(format!("{name}:{}: {why}", number + 1))
+                    .hint("docs/SYNTHESIZE.md shows the form of a rule file")
             };
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -189,6 +187,12 @@ impl RuleFile {
             return Err(Problem::input(format!("{name} does not say its `language:` and `voice:`")).into());
         }
         Ok(file)
+    }
+
+    /// The sections.
+    #[cfg(test)]
+    pub fn sections(&self) -> impl Iterator<Item = &str> {
+        self.sections.keys().map(String::as_str)
     }
 
     /// Whether it has lines of its own for a section.

@@ -9,10 +9,10 @@ use super::draw::{Draws, text_key};
 use super::facts::Facts;
 use super::maker::Maker;
 use super::patterns::{self, Pattern};
-use super::rules::{RuleFile, Rules};
+use super::rules::RuleFile;
 use super::speak::{Speaker, plain};
 use super::style::Style;
-use super::{Counts, Options, Pair, noise};
+use super::{Counts, Given, Options, Pair, noise};
 use crate::db::sqlite::Scratch;
 use crate::db::{Limits, Rows, Value};
 use crate::error::{Problem, Result};
@@ -41,7 +41,7 @@ const LIMITS: Limits =
 pub(super) struct Writer<'a> {
     facts: &'a Facts,
     scratch: &'a mut Scratch,
-    rules: &'a Rules,
+    given: &'a Given,
     options: &'a Options,
     schema: Arc<str>,
     draws: Draws,
@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
     pub fn new(
         facts: &'a Facts,
         scratch: &'a mut Scratch,
-        rules: &'a Rules,
+        given: &'a Given,
         options: &'a Options,
         seed: u64,
         counts: &'a mut Counts,
@@ -79,7 +79,7 @@ impl<'a> Writer<'a> {
         Self {
             facts,
             scratch,
-            rules,
+            given,
             options,
             schema: schema.to_ddl().into(),
             draws: Draws::new(&[seed, 0x73_79_6e]),
@@ -166,6 +166,10 @@ impl<'a> Writer<'a> {
         };
         let language = &self.options.languages[number % self.options.languages.len()];
         let Some((question, voice, typing)) = self.words(&draft, language, held_out) else { return Ok(None) };
+        if self.given.excluded.touches(&question) {
+            self.counts.excluded += 1;
+            return Ok(None);
+        }
         let normal = normal(&question);
         if let Some(known) = self.asked.get(&normal) {
             // Asked before: the same pair again, or a question that means two things.
@@ -241,13 +245,14 @@ impl<'a> Writer<'a> {
     /// The question in a voice of the part.
     fn words(&mut self, draft: &Draft, language: &str, held_out: bool) -> Option<(String, String, &'static str)> {
         let voices: Vec<&RuleFile> = self
+            .given
             .rules
             .voices(language, held_out)
             .into_iter()
             .flat_map(|file| std::iter::repeat_n(file, file.weight))
             .collect();
         let file = *self.draws.pick(&voices)?;
-        let speaker = Speaker { rules: self.rules, file, facts: self.facts };
+        let speaker = Speaker { rules: &self.given.rules, file, facts: self.facts };
         let question = speaker.say(&draft.phrase, &mut self.draws)?;
         let (question, typing) =
             if held_out { (question, "none") } else { noise::typed(&question, &self.names, &mut self.draws) };

@@ -60,7 +60,7 @@ impl Speaker<'_> {
                 Piece::Slot { name, plural, forms, .. } => {
                     let Some((_, slot)) = phrase.slots.iter().find(|(own, _)| own == name) else { continue };
                     if forms.is_empty() {
-                        text.push_str(&self.fill(slot, *plural, quote, draws)?);
+                        text.push_str(&self.fill(slot, (*plural, name == "columns"), quote, draws)?);
                     } else {
                         let form = self.noun(slot, *plural).map_or(0, |noun| noun.form);
                         text.push_str(forms.get(form).or(forms.first())?);
@@ -71,7 +71,14 @@ impl Speaker<'_> {
         Some((text, line.sentence))
     }
 
-    fn fill(&self, slot: &Slot, plural: bool, quote: Option<char>, draws: &mut Draws) -> Option<String> {
+    /// `listed`: columns come with their articles, as parts of a list.
+    fn fill(
+        &self,
+        slot: &Slot,
+        (plural, listed): (bool, bool),
+        quote: Option<char>,
+        draws: &mut Draws,
+    ) -> Option<String> {
         Some(match slot {
             Slot::Phrase(phrase) => self.expand(phrase, quote, draws)?.0,
             Slot::Value(value) => {
@@ -79,15 +86,19 @@ impl Speaker<'_> {
                 let quote = quote.filter(|_| !number).map(String::from).unwrap_or_default();
                 format!("{OPEN}{quote}{value}{quote}{CLOSE}")
             }
-            Slot::Columns { columns, full } if columns.len() > 1 => {
+            Slot::Columns { columns, full } if listed || columns.len() > 1 => {
                 let parts: Option<Vec<String>> = columns
                     .iter()
                     .map(|column| {
                         let one = Slot::Columns { columns: vec![*column], full: *full };
-                        self.expand(&Phrase::new("listed column").with("column", one), quote, draws).map(|(text, _)| text)
+                        self.expand(&Phrase::new("listed column").with("column", one), quote, draws)
+                            .map(|(text, _)| text)
                     })
                     .collect();
                 let (last, first) = parts.as_deref()?.split_last()?;
+                if first.is_empty() {
+                    return Some(last.clone());
+                }
                 format!("{} {} {last}", first.join(", "), lexicon::and(&self.file.language))
             }
             Slot::Columns { .. } | Slot::Table(_) | Slot::Words(_) => self.noun(slot, plural)?.text,
@@ -118,6 +129,10 @@ impl Speaker<'_> {
     fn finish(&self, text: &str) -> String {
         let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for (from, to) in [(" ,", ","), (" .", "."), (" ?", "?")] {
+            text = text.replace(from, to);
+        }
+        // A column that is itself called total.
+        for (from, to) in [("total total", "total"), ("total de total ", "total "), ("average average", "average")] {
             text = text.replace(from, to);
         }
         let text = lexicon::contract(&text, &self.file.language);

@@ -2,27 +2,109 @@
 
 /// What people shorten. Only shortenings that mean one thing in a database.
 const ABBREVIATIONS: &[(&str, &str)] = &[
-    ("acct", "account"), ("addr", "address"), ("amt", "amount"), ("appt", "appointment"), ("avg", "average"),
-    ("bal", "balance"), ("cat", "category"), ("cd", "code"), ("cnt", "count"), ("cty", "city"), ("ctry", "country"),
-    ("cust", "customer"), ("dept", "department"), ("desc", "description"), ("descr", "description"),
-    ("dob", "date of birth"), ("dt", "date"), ("emp", "employee"), ("fname", "first name"), ("lname", "last name"),
-    ("inv", "invoice"), ("loc", "location"), ("mgr", "manager"), ("msg", "message"), ("nbr", "number"),
-    ("num", "number"), ("ord", "order"), ("org", "organization"), ("pct", "percentage"), ("pmt", "payment"),
-    ("prc", "price"), ("prod", "product"), ("pwd", "password"), ("qty", "quantity"), ("ref", "reference"),
-    ("sal", "salary"), ("stmt", "statement"), ("temp", "temperature"), ("tel", "phone"), ("tot", "total"),
-    ("txn", "transaction"), ("usr", "user"), ("val", "value"), ("wt", "weight"), ("yr", "year"), ("zip", "postal code"),
+    ("acct", "account"),
+    ("addr", "address"),
+    ("amt", "amount"),
+    ("appt", "appointment"),
+    ("avg", "average"),
+    ("bal", "balance"),
+    ("cat", "category"),
+    ("cd", "code"),
+    ("cnt", "count"),
+    ("cty", "city"),
+    ("ctry", "country"),
+    ("cust", "customer"),
+    ("dept", "department"),
+    ("desc", "description"),
+    ("descr", "description"),
+    ("dob", "date of birth"),
+    ("dt", "date"),
+    ("emp", "employee"),
+    ("fname", "first name"),
+    ("lname", "last name"),
+    ("inv", "invoice"),
+    ("loc", "location"),
+    ("mgr", "manager"),
+    ("msg", "message"),
+    ("nbr", "number"),
+    ("num", "number"),
+    ("ord", "order"),
+    ("org", "organization"),
+    ("pct", "percentage"),
+    ("pmt", "payment"),
+    ("prc", "price"),
+    ("prod", "product"),
+    ("pwd", "password"),
+    ("qty", "quantity"),
+    ("ref", "reference"),
+    ("sal", "salary"),
+    ("stmt", "statement"),
+    ("temp", "temperature"),
+    ("tel", "phone"),
+    ("tot", "total"),
+    ("txn", "transaction"),
+    ("usr", "user"),
+    ("val", "value"),
+    ("wt", "weight"),
+    ("yr", "year"),
+    ("zip", "postal code"),
 ];
 
 /// Words in front of a table's name that say nothing.
 const PREFIXES: &[&str] = &["tbl", "tb", "t", "dim", "fact", "vw", "stg"];
 
+/// What days are called whose column says `x_on` or `x_at`.
+const PARTICIPLES: &[(&str, &str)] = &[
+    ("created", "creation"),
+    ("updated", "update"),
+    ("hired", "hire"),
+    ("joined", "joining"),
+    ("registered", "registration"),
+    ("opened", "opening"),
+    ("closed", "closing"),
+    ("started", "start"),
+    ("ended", "end"),
+    ("delivered", "delivery"),
+    ("shipped", "shipping"),
+    ("ordered", "order"),
+    ("published", "publication"),
+    ("posted", "posting"),
+    ("collected", "collection"),
+    ("installed", "installation"),
+    ("issued", "issue"),
+    ("planted", "planting"),
+    ("booked", "booking"),
+    ("paid", "payment"),
+    ("visited", "visit"),
+    ("donated", "donation"),
+];
+
 /// Words whose plural no rule gives.
 const IRREGULAR: &[(&str, &str)] = &[
-    ("person", "people"), ("child", "children"), ("man", "men"), ("woman", "women"), ("staff", "staff"),
-    ("series", "series"), ("species", "species"), ("foot", "feet"), ("mouse", "mice"), ("criterion", "criteria"),
-    ("datum", "data"), ("medium", "media"), ("news", "news"), ("equipment", "equipment"), ("stock", "stock"),
-    ("inventory", "inventory"), ("history", "history"), ("leaf", "leaves"), ("shelf", "shelves"),
-    ("half", "halves"), ("life", "lives"), ("wife", "wives"), ("knife", "knives"), ("quiz", "quizzes"),
+    ("person", "people"),
+    ("child", "children"),
+    ("man", "men"),
+    ("woman", "women"),
+    ("staff", "staff"),
+    ("series", "series"),
+    ("species", "species"),
+    ("foot", "feet"),
+    ("mouse", "mice"),
+    ("criterion", "criteria"),
+    ("datum", "data"),
+    ("medium", "media"),
+    ("news", "news"),
+    ("equipment", "equipment"),
+    ("stock", "stock"),
+    ("inventory", "inventory"),
+    ("history", "history"),
+    ("leaf", "leaves"),
+    ("shelf", "shelves"),
+    ("half", "halves"),
+    ("life", "lives"),
+    ("wife", "wives"),
+    ("knife", "knives"),
+    ("quiz", "quizzes"),
 ];
 
 /// The words of a name, in lower case: split at underscores, spaces, hyphens, digits' edges and capitals, with
@@ -68,8 +150,18 @@ pub(super) fn table(name: &str) -> Vec<String> {
 }
 
 /// The words of a column's name; what only marks a key is kept, because people say "customer id".
+/// `hired_on` and `created_at` are said as "hire date" and "creation date".
 pub(super) fn column(name: &str) -> Vec<String> {
-    split(name)
+    let mut words = split(name);
+    if let [.., participle, last] = words.as_mut_slice()
+        && (last == "on" || last == "at")
+    {
+        *last = "date".into();
+        if let Some((_, noun)) = PARTICIPLES.iter().find(|(own, _)| own == participle) {
+            *participle = (*noun).to_owned();
+        }
+    }
+    words
 }
 
 /// The singular of an English word.
@@ -146,6 +238,13 @@ mod tests {
         ] {
             assert_eq!(table(name).join(" "), words, "{name}");
         }
+    }
+
+    #[test]
+    fn days_are_called_dates() {
+        assert_eq!(column("hired_on").join(" "), "hire date");
+        assert_eq!(column("createdAt").join(" "), "creation date");
+        assert_eq!(column("logged_at").join(" "), "logged date");
     }
 
     #[test]

@@ -17,8 +17,14 @@ const DECLARED_KEYS: f64 = 0.8;
 /// Names that databases for measuring use. One of them stands in a made-up database of four tables and more at most, so
 /// that none shares a third of its names with such a database.
 const COMMON_NAMES: &[(&str, &str)] = &[
-    ("client", "customer"), ("article", "product"), ("purchase", "order"), ("purchase line", "order item"),
-    ("colleague", "employee"), ("division", "department"), ("learner", "student"), ("broker", "agent"),
+    ("client", "customer"),
+    ("article", "product"),
+    ("purchase", "order"),
+    ("purchase line", "order item"),
+    ("colleague", "employee"),
+    ("division", "department"),
+    ("learner", "student"),
+    ("broker", "agent"),
 ];
 
 static DOMAINS: LazyLock<Vec<Domain>> = LazyLock::new(|| domains(include_str!("domains.txt")));
@@ -89,7 +95,8 @@ impl Writing {
     }
 
     fn name(&self, said: &str) -> String {
-        let said: Vec<String> = said.split(' ').map(|word| if self.short { shortened(word) } else { word.to_owned() }).collect();
+        let said: Vec<String> =
+            said.split(' ').map(|word| if self.short { shortened(word) } else { word.to_owned() }).collect();
         if !self.camel {
             return said.join("_");
         }
@@ -113,7 +120,15 @@ impl Writing {
 
 /// The usual shortening of a word, where there is one that [`words`] reads back.
 fn shortened(word: &str) -> String {
-    for (long, short) in [("quantity", "qty"), ("number", "num"), ("amount", "amt"), ("department", "dept"), ("address", "addr"), ("date", "dt"), ("category", "cat")] {
+    for (long, short) in [
+        ("quantity", "qty"),
+        ("number", "num"),
+        ("amount", "amt"),
+        ("department", "dept"),
+        ("address", "addr"),
+        ("date", "dt"),
+        ("category", "cat"),
+    ] {
         if word == long {
             return short.to_owned();
         }
@@ -143,14 +158,15 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
             }
         })
         .collect();
-    let key = |at: usize| if writing.long_keys { writing.name(&format!("{} id", said[at])) } else { writing.name("id") };
+    let key =
+        |at: usize| if writing.long_keys { writing.name(&format!("{} id", said[at])) } else { writing.name("id") };
     let mut tables = Vec::new();
     for (own, at) in chosen.iter().enumerate() {
         let entity = &domain.tables[*at];
         let mut table = Table::new(writing.table(&said[own]));
         let mut columns: Vec<Column> = Vec::new();
         for (name, kind) in some_columns(entity, draws) {
-            let label = entity.columns.first().is_some_and(|(first, _)| *first == name);
+            let label = kind == 't' && entity.columns.first().is_some_and(|(first, _)| *first == name);
             let said = if pseudo && draws.chance(0.5) { pseudo_column(&name, label, draws) } else { name };
             let mut column = Column::new(writing.name(&said), Some(column_type(kind, dialect, draws)));
             column.not_null = draws.chance(0.15);
@@ -201,9 +217,10 @@ fn connected(domain: &Domain, draws: &mut Draws) -> Vec<usize> {
             .filter(|at| {
                 let entity = &domain.tables[*at];
                 !entity.links
-                    || entity.parents.iter().all(|(parent, _)| {
-                        chosen.iter().any(|known| domain.tables[*known].names[0] == *parent)
-                    })
+                    || entity
+                        .parents
+                        .iter()
+                        .all(|(parent, _)| chosen.iter().any(|known| domain.tables[*known].names[0] == *parent))
             })
             .collect();
         match draws.pick(&next) {
@@ -236,7 +253,9 @@ fn pseudo_column(name: &str, label: bool, draws: &mut Draws) -> String {
     let telling = ["name", "title", "date", "price", "on", "at", "count", "type", "status"].contains(&last);
     match () {
         () if label => format!("{word} name"),
-        () if telling && draws.chance(0.6) => format!("{word} {}", if ["on", "at"].contains(&last) { "date" } else { last }),
+        () if telling && draws.chance(0.6) => {
+            format!("{word} {}", if ["on", "at"].contains(&last) { "date" } else { last })
+        }
         () => word,
     }
 }
@@ -246,8 +265,8 @@ fn column_type(kind: char, dialect: Dialect, draws: &mut Draws) -> String {
     match (kind, dialect) {
         ('i', Dialect::Sqlite) => one(&["INTEGER", "INT"]),
         ('i', _) => one(&["INT", "INTEGER"]),
-        ('d', Dialect::Sqlite) => one(&["REAL", "DECIMAL(10, 2)"]),
-        ('d', _) => one(&["DECIMAL(10, 2)", "NUMERIC", "DECIMAL"]),
+        ('d', Dialect::Sqlite) => one(&["REAL", "DECIMAL(10,2)"]),
+        ('d', _) => one(&["DECIMAL(10,2)", "NUMERIC", "DECIMAL"]),
         ('D', _) => "DATE".into(),
         ('T', Dialect::MySql) => "DATETIME".into(),
         ('T', _) => "TIMESTAMP".into(),

@@ -20,13 +20,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("package", &["manifest", "model", "adapter", "data", "kernels"]),
     ("generate", &["sql", "manifest", "model", "adapter", "data", "grammar", "db", "kernels"]),
     ("registry", &["manifest", "model", "package"]),
+    ("eval", &["sql", "db"]),
     ("synth", &["kernels", "sql", "db"]),
     ("train", &["manifest", "model", "adapter", "data", "kernels", "generate"]),
     (
         "cli",
         &[
             "kernels", "sql", "manifest", "db", "model", "grammar", "adapter", "data", "package", "generate",
-            "registry", "synth", "train",
+            "registry", "synth", "eval", "train",
         ],
     ),
 ];

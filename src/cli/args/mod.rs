@@ -6,6 +6,7 @@ pub mod bench;
 pub mod chat;
 pub mod completions;
 pub mod convert;
+pub mod eval;
 pub mod grammar;
 pub mod infer;
 pub mod init;
@@ -83,6 +84,8 @@ pub enum Command {
     Bench(Box<bench::Args>),
     /// Convert SQL between dialects, with its schema at hand
     Convert(convert::Args),
+    /// Judge answers by executing them: scores with intervals, every failure with its reason
+    Eval(eval::Args),
     /// Check and measure GBNF grammars
     Grammar(grammar::Args),
     /// Print the completion script of a shell, or write the manual pages

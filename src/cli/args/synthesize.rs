@@ -37,6 +37,9 @@ pub struct Args {
     /// Also INSERT, UPDATE and DELETE
     #[arg(long)]
     pub changes: bool,
+    /// Write no question of this file (JSON lines with `question`), nor one that shares six words in a row with it
+    #[arg(long, value_name = "FILE")]
+    pub exclude: Vec<PathBuf>,
     /// A folder with phrasing rules (*.txt) beside those that come with the program
     #[arg(long, value_name = "DIR")]
     pub phrasing: Option<PathBuf>,

@@ -152,7 +152,8 @@ fn inactive(maker: &mut Maker<'_>) -> Option<Draft> {
     let edge = maker.pair()?;
     let date = maker.date(edge.child)?;
     let (shown, label) = parent_shown(maker, edge, false)?;
-    let (count, unit) = *maker.draws.pick(&[(6, "months"), (3, "months"), (12, "months"), (30, "days"), (90, "days")])?;
+    let (count, unit) =
+        *maker.draws.pick(&[(6, "months"), (3, "months"), (12, "months"), (30, "days"), (90, "days")])?;
     let since = maker.style.ago(count, unit);
     let sql = format!(
         "SELECT {shown} FROM {} WHERE NOT EXISTS (SELECT 1 FROM {} WHERE {} AND {} >= {since})",
@@ -171,7 +172,10 @@ fn inactive(maker: &mut Maker<'_>) -> Option<Draft> {
 /// Parents all of whose children meet a condition, having at least one.
 fn all_of_them(maker: &mut Maker<'_>) -> Option<Draft> {
     let (edge, label) = labelled(maker)?;
-    let (condition, _) = maker.simple(edge.child, true, &[])?;
+    let (condition, column) = maker.simple(edge.child, true, &[])?;
+    if maker.facts_of(edge.child, column).nulls > 0 {
+        return None;
+    }
     if condition.kind != "where.gt" && condition.kind != "where.lt" && condition.kind != "where.ge" {
         return None;
     }

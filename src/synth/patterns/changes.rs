@@ -18,9 +18,8 @@ fn change(sql: String, phrase: Phrase) -> Draft {
 
 fn insert(maker: &mut Maker<'_>) -> Option<Draft> {
     let table = maker.any_table()?;
-    let columns: Vec<usize> = maker.columns(table, |column| {
-        column.role.is_text() || column.role.is_number() && !column.values.is_empty()
-    });
+    let columns: Vec<usize> =
+        maker.columns(table, |column| column.role.is_text() || column.role.is_number() && !column.values.is_empty());
     let chosen: Vec<usize> = columns.into_iter().take(2).collect();
     let [a, b] = chosen.as_slice() else { return None };
     let first = maker.draws.pick(&maker.facts_of(table, *a).values)?.clone();

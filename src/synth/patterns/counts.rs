@@ -70,7 +70,11 @@ fn two_aggregates(maker: &mut Maker<'_>) -> Option<Draft> {
     let filter = where_clause(condition.as_ref());
     let sql = format!("SELECT {}, {} FROM {}{filter}", a.sql, b.sql, maker.name(table));
     let phrase = Phrase::new("two aggregates").table("table", table).phrase("a", a.phrase).phrase("b", b.phrase);
-    Some(Draft::new(sql, phrase.given(condition.as_ref())).part(format!("{}+{}", a.kind, b.kind)).given(condition.as_ref()))
+    Some(
+        Draft::new(sql, phrase.given(condition.as_ref()))
+            .part(format!("{}+{}", a.kind, b.kind))
+            .given(condition.as_ref()),
+    )
 }
 
 fn count_missing(maker: &mut Maker<'_>) -> Option<Draft> {
@@ -86,9 +90,8 @@ fn count_missing(maker: &mut Maker<'_>) -> Option<Draft> {
 fn product_sum(maker: &mut Maker<'_>) -> Option<Draft> {
     let table = maker.any_table()?;
     let pieces = maker.column(table, |column| column.role == Role::Quantity && column.nulls == 0)?;
-    let money = maker.column(table, |column| {
-        column.role == Role::Money && column.nulls == 0 && column.words.ends_with("price")
-    })?;
+    let money = maker
+        .column(table, |column| column.role == Role::Money && column.nulls == 0 && column.words.ends_with("price"))?;
     let condition = maker.maybe(0.4, table, false, &[pieces, money]);
     let filter = where_clause(condition.as_ref());
     let (pieces_sql, money_sql) = (maker.bare(table, pieces), maker.bare(table, money));
@@ -141,8 +144,7 @@ fn two_tables(maker: &mut Maker<'_>) -> Option<(usize, usize)> {
 
 fn two_counts(maker: &mut Maker<'_>) -> Option<Draft> {
     let (a, b) = two_tables(maker)?;
-    let sql =
-        format!("SELECT (SELECT COUNT(*) FROM {}), (SELECT COUNT(*) FROM {})", maker.name(a), maker.name(b));
+    let sql = format!("SELECT (SELECT COUNT(*) FROM {}), (SELECT COUNT(*) FROM {})", maker.name(a), maker.name(b));
     Some(Draft::new(sql, Phrase::new("two counts").table("a", a).table("b", b)))
 }
 

@@ -130,7 +130,8 @@ fn per_month_in_year(maker: &mut Maker<'_>) -> Option<Draft> {
     let name = maker.bare(table, date);
     let (by, test) = (maker.style.month(&name), maker.style.year_is(&name, year));
     let sql = format!("SELECT {by}, COUNT(*) FROM {} WHERE {test} GROUP BY {by}", maker.name(table));
-    let phrase = Phrase::new("per month in year").table("table", table).column("column", table, date).value("year", year);
+    let phrase =
+        Phrase::new("per month in year").table("table", table).column("column", table, date).value("year", year);
     Some(Draft::new(sql, phrase))
 }
 
@@ -146,8 +147,7 @@ fn sum_per_month(maker: &mut Maker<'_>) -> Option<Draft> {
     let filter = year.map(|year| format!(" WHERE {}", maker.style.year_is(&name, year))).unwrap_or_default();
     let sql = format!("SELECT {by}, {} FROM {}{filter} GROUP BY {by}", measure.sql, maker.name(table));
     let phrase = Phrase::new(if year.is_some() { "aggregate per month in year" } else { "aggregate per month" });
-    let mut phrase =
-        phrase.table("table", table).column("date", table, date).phrase("measure", measure.phrase);
+    let mut phrase = phrase.table("table", table).column("date", table, date).phrase("measure", measure.phrase);
     if let Some(year) = year {
         phrase = phrase.value("year", year);
     }
@@ -160,9 +160,22 @@ fn days_between(maker: &mut Maker<'_>) -> Option<Draft> {
     let label = maker.label(table).or(maker.table(table).key)?;
     let starts = |column: usize| {
         let words = &maker.facts_of(table, column).words;
-        ["start", "hire", "check in", "order", "begin", "open", "loan", "borrow", "departure", "admission", "sent"]
-            .iter()
-            .any(|word| words.starts_with(word))
+        [
+            "start",
+            "hire",
+            "check in",
+            "order",
+            "purchase",
+            "begin",
+            "open",
+            "loan",
+            "borrow",
+            "departure",
+            "admission",
+            "sent",
+        ]
+        .iter()
+        .any(|word| words.starts_with(word))
     };
     let ends = |column: usize| {
         let words = &maker.facts_of(table, column).words;
@@ -179,8 +192,7 @@ fn days_between(maker: &mut Maker<'_>) -> Option<Draft> {
     } else {
         (format!("SELECT {}, {days} FROM {}", maker.bare(table, label), maker.name(table)), "days between")
     };
-    let mut phrase =
-        Phrase::new(key).table("table", table).column("from", table, from).column("to", table, to);
+    let mut phrase = Phrase::new(key).table("table", table).column("from", table, from).column("to", table, to);
     if !average {
         phrase = phrase.column("label", table, label);
     }

@@ -2,6 +2,7 @@
 
 use super::{Pattern, pattern};
 use crate::synth::draft::{Difficulty::*, Draft, Phrase, where_clause};
+use crate::synth::facts::ColumnFacts;
 use crate::synth::maker::Maker;
 use crate::synth::role::Role;
 
@@ -80,7 +81,11 @@ fn most_common(maker: &mut Maker<'_>) -> Option<Draft> {
 fn group_top(maker: &mut Maker<'_>) -> Option<Draft> {
     let table = maker.any_table()?;
     let group = maker.grouping(table)?;
-    let measure = maker.aggregate(table, false)?;
+    // A group of nothing but NULL would come first or last, depending on the dialect.
+    let complete = |column: &ColumnFacts| column.role.is_number() && column.nulls == 0 && column.values.len() >= 2;
+    let column = maker.column(table, complete)?;
+    let kind = if maker.facts_of(table, column).adds_up() && maker.draws.chance(0.5) { "sum" } else { "avg" };
+    let measure = maker.aggregate_of(kind, table, column, false);
     let condition = maker.maybe(0.2, table, false, &[group]);
     let most = maker.draws.chance(0.7);
     let (word, key) = if most { (" DESC", "group with highest") } else { ("", "group with lowest") };
@@ -107,10 +112,8 @@ fn having_count(maker: &mut Maker<'_>) -> Option<Draft> {
     let count = if more { count } else { count + 1 };
     let name = maker.bare(table, group);
     let filter = where_clause(condition.as_ref());
-    let sql = format!(
-        "SELECT {name} FROM {}{filter} GROUP BY {name} HAVING COUNT(*) {operator} {count}",
-        maker.name(table)
-    );
+    let sql =
+        format!("SELECT {name} FROM {}{filter} GROUP BY {name} HAVING COUNT(*) {operator} {count}", maker.name(table));
     let phrase = Phrase::new(key)
         .table("table", table)
         .column("group", table, group)
@@ -123,7 +126,7 @@ fn having_aggregate(maker: &mut Maker<'_>) -> Option<Draft> {
     let table = maker.any_table()?;
     let group = maker.grouping(table)?;
     let column = maker.number(table)?;
-    let adds_up = maker.facts_of(table, column).role.adds_up();
+    let adds_up = maker.facts_of(table, column).adds_up();
     let kind = if adds_up && maker.draws.chance(0.5) { "sum" } else { "avg" };
     let measure = maker.aggregate_of(kind, table, column, false);
     let values = &maker.facts_of(table, column).values;
@@ -175,15 +178,15 @@ fn share_per_group(maker: &mut Maker<'_>) -> Option<Draft> {
     let table = maker.any_table()?;
     let group = maker.grouping(table)?;
     let (name, from) = (maker.bare(table, group), maker.name(table));
-    let sql = format!(
-        "SELECT {name}, 100.0 * COUNT(*) / (SELECT COUNT(*) FROM {from}) FROM {from} GROUP BY {name}"
-    );
+    let sql = format!("SELECT {name}, 100.0 * COUNT(*) / (SELECT COUNT(*) FROM {from}) FROM {from} GROUP BY {name}");
     Some(Draft::new(sql, Phrase::new("share per group").table("table", table).column("group", table, group)))
 }
 
 fn may_repeat(maker: &mut Maker<'_>, table: usize) -> Option<usize> {
     maker.column(table, |column| {
-        !column.unique && column.nulls == 0 && matches!(column.role, Role::Label | Role::Email | Role::Code | Role::Phone | Role::Text | Role::Category)
+        !column.unique
+            && column.nulls == 0
+            && matches!(column.role, Role::Label | Role::Email | Role::Code | Role::Phone | Role::Text)
     })
 }
 
@@ -200,9 +203,8 @@ fn duplicate_rows(maker: &mut Maker<'_>) -> Option<Draft> {
     let table = maker.any_table()?;
     let column = may_repeat(maker, table)?;
     let (name, from) = (maker.bare(table, column), maker.name(table));
-    let sql = format!(
-        "SELECT * FROM {from} WHERE {name} IN (SELECT {name} FROM {from} GROUP BY {name} HAVING COUNT(*) > 1)"
-    );
+    let sql =
+        format!("SELECT * FROM {from} WHERE {name} IN (SELECT {name} FROM {from} GROUP BY {name} HAVING COUNT(*) > 1)");
     let phrase = Phrase::new("duplicate rows").table("table", table).column("column", table, column);
     Some(Draft::new(sql, phrase).may_be_empty())
 }

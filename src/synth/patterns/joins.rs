@@ -2,7 +2,7 @@
 
 use super::{Pattern, pattern};
 use crate::synth::draft::{Difficulty::*, Draft, Phrase, and_clause, where_clause};
-use crate::synth::facts::Edge;
+use crate::synth::facts::{ColumnFacts, Edge};
 use crate::synth::maker::Maker;
 use crate::synth::role::Role;
 
@@ -37,6 +37,11 @@ pub(super) fn labelled(maker: &mut Maker<'_>) -> Option<(Edge, usize)> {
 /// The tables of a phrase about a key.
 pub(super) fn family(key: &'static str, edge: Edge) -> Phrase {
     Phrase::new(key).table("child", edge.child).table("parent", edge.parent)
+}
+
+/// The same where the parent shows in a column's full name: a line may leave it out.
+fn owned(key: &'static str, edge: Edge) -> Phrase {
+    Phrase::new(key).table("child", edge.child).table("owner", edge.parent)
 }
 
 fn child_with_parent(maker: &mut Maker<'_>) -> Option<Draft> {
@@ -81,12 +86,8 @@ fn count_children_of_parent(maker: &mut Maker<'_>) -> Option<Draft> {
     let condition = maker.condition(edge.parent, true, &[])?;
     let measure = maker.aggregate(edge.child, true).filter(|_| maker.draws.chance(0.5));
     let what = measure.as_ref().map_or("COUNT(*)", |measure| measure.sql.as_str());
-    let sql = format!(
-        "SELECT {what} FROM {} {} WHERE {}",
-        maker.name(edge.child),
-        maker.join_parent(edge),
-        condition.sql
-    );
+    let sql =
+        format!("SELECT {what} FROM {} {} WHERE {}", maker.name(edge.child), maker.join_parent(edge), condition.sql);
     let part = measure.as_ref().map_or("count", |measure| measure.kind);
     let phrase = match measure {
         Some(measure) => family("measure of children of", edge).phrase("measure", measure.phrase),
@@ -106,8 +107,7 @@ fn children_per_parent(maker: &mut Maker<'_>) -> Option<Draft> {
         where_clause(condition.as_ref()),
         maker.group_by_row(edge, label)
     );
-    let phrase =
-        family("children per parent", edge).column("label", edge.parent, label).given(condition.as_ref());
+    let phrase = family("children per parent", edge).column("label", edge.parent, label).given(condition.as_ref());
     Some(Draft::new(sql, phrase).given(condition.as_ref()))
 }
 
@@ -153,7 +153,8 @@ fn measure_per_parent(maker: &mut Maker<'_>) -> Option<Draft> {
 fn ranked(maker: &mut Maker<'_>, count: Option<usize>) -> Option<Draft> {
     let (edge, label) = labelled(maker)?;
     let condition = maker.maybe(0.2, edge.child, true, &[]);
-    let sum = maker.summable(edge.child).filter(|_| maker.draws.chance(0.5));
+    let complete = |column: &ColumnFacts| column.adds_up() && column.nulls == 0 && column.values.len() >= 2;
+    let sum = maker.column(edge.child, complete).filter(|_| maker.draws.chance(0.5));
     let most = maker.draws.chance(0.8);
     let word = if most { " DESC" } else { "" };
     let measure = sum.map(|column| maker.aggregate_of("sum", edge.child, column, true));
@@ -212,15 +213,14 @@ fn parents_having(maker: &mut Maker<'_>) -> Option<Draft> {
         where_clause(condition.as_ref()),
         maker.group_by_row(edge, label)
     );
-    let phrase =
-        family(key, edge).column("label", edge.parent, label).value("n", count).given(condition.as_ref());
+    let phrase = family(key, edge).column("label", edge.parent, label).value("n", count).given(condition.as_ref());
     Some(Draft::new(sql, phrase).part(key).given(condition.as_ref()))
 }
 
 fn parents_spending(maker: &mut Maker<'_>) -> Option<Draft> {
     let (edge, label) = labelled(maker)?;
     let column = maker.number(edge.child)?;
-    let kind = if maker.facts_of(edge.child, column).role.adds_up() { "sum" } else { "avg" };
+    let kind = if maker.facts_of(edge.child, column).adds_up() { "sum" } else { "avg" };
     let measure = maker.aggregate_of(kind, edge.child, column, true);
     let values = &maker.facts_of(edge.child, column).values;
     let middle = values.get(values.len() / 2).and_then(crate::synth::Cell::number)?;
@@ -241,10 +241,8 @@ fn parents_spending(maker: &mut Maker<'_>) -> Option<Draft> {
         maker.join_child(edge),
         maker.group_by_row(edge, label)
     );
-    let phrase = family(key, edge)
-        .column("label", edge.parent, label)
-        .phrase("measure", measure.phrase)
-        .value("bound", bound);
+    let phrase =
+        family(key, edge).column("label", edge.parent, label).phrase("measure", measure.phrase).value("bound", bound);
     Some(Draft::new(sql, phrase).part(key).part(kind))
 }
 
@@ -263,8 +261,8 @@ fn per_parent_group(maker: &mut Maker<'_>) -> Option<Draft> {
     );
     let part = measure.as_ref().map_or("count", |measure| measure.kind);
     let phrase = match measure {
-        Some(measure) => family("measure per parent group", edge).phrase("measure", measure.phrase),
-        None => family("children per parent group", edge),
+        Some(measure) => owned("measure per parent group", edge).phrase("measure", measure.phrase),
+        None => owned("children per parent group", edge),
     };
     let phrase = phrase.full("group", edge.parent, group).given(condition.as_ref());
     Some(Draft::new(sql, phrase).part(part).given(condition.as_ref()))
@@ -278,15 +276,15 @@ fn product_of_two(maker: &mut Maker<'_>) -> Option<Draft> {
         return None;
     }
     let price = maker.column(edge.parent, |column| {
-        column.role == Role::Money && column.nulls == 0 && ["price", "cost", "fee", "rate"].iter().any(|word| column.words.ends_with(word))
+        column.role == Role::Money
+            && column.nulls == 0
+            && ["price", "cost", "fee", "rate"].iter().any(|word| column.words.ends_with(word))
     })?;
     let product = format!("SUM({} * {})", maker.dotted(edge.child, pieces), maker.dotted(edge.parent, price));
     let group = maker.grouping(edge.parent).filter(|_| maker.draws.chance(0.5));
     let label = maker.label(edge.parent);
     let join = format!("{} {}", maker.name(edge.child), maker.join_parent(edge));
-    let phrase = |key| {
-        family(key, edge).column("pieces", edge.child, pieces).column("price", edge.parent, price)
-    };
+    let phrase = |key| family(key, edge).column("pieces", edge.child, pieces).column("price", edge.parent, price);
     if let Some(group) = group {
         let name = maker.dotted(edge.parent, group);
         let sql = format!("SELECT {name}, {product} FROM {join} GROUP BY {name}");
@@ -325,9 +323,8 @@ fn three_tables(maker: &mut Maker<'_>) -> Option<Draft> {
         maker.join_parent(upper),
         condition.sql
     );
-    let phrase = chained("three tables", lower, upper)
-        .with("columns", shown.columns?)
-        .phrase("where", condition.phrase.clone());
+    let phrase =
+        chained("three tables", lower, upper).with("columns", shown.columns?).phrase("where", condition.phrase.clone());
     Some(Draft::new(sql, phrase).given(Some(&condition)))
 }
 
@@ -385,8 +382,7 @@ fn linked_to(maker: &mut Maker<'_>) -> Option<Draft> {
         maker.dotted(right.parent, right_label),
         maker.style.literal(&value)
     );
-    let phrase =
-        linked("linked to", left, right).column("label", left.parent, left_label).value("value", value.said());
+    let phrase = linked("linked to", left, right).column("label", left.parent, left_label).value("value", value.said());
     Some(Draft::new(sql, phrase))
 }
 

@@ -128,8 +128,11 @@ fn top(maker: &mut Maker<'_>) -> Option<Draft> {
         (false, true, true) => "latest rows",
         (false, true, false) => "earliest rows",
     };
-    let mut phrase =
-        Phrase::new(key).table("table", table).column("column", table, column).value("n", count).given(condition.as_ref());
+    let mut phrase = Phrase::new(key)
+        .table("table", table)
+        .column("column", table, column)
+        .value("n", count)
+        .given(condition.as_ref());
     if let Some(columns) = shown.columns {
         phrase = phrase.with("columns", columns);
     }
@@ -218,7 +221,7 @@ fn case_three(maker: &mut Maker<'_>) -> Option<Draft> {
     );
     let counted = maker.draws.chance(0.5);
     let (sql, key) = if counted {
-        (format!("SELECT {case} AS class, COUNT(*) FROM {from} GROUP BY class"), "case three counted")
+        (format!("SELECT {case} AS bracket, COUNT(*) FROM {from} GROUP BY bracket"), "case three counted")
     } else {
         let label = maker.label(table)?;
         (format!("SELECT {}, {case} FROM {from}", maker.bare(table, label)), "case three")
@@ -241,6 +244,9 @@ fn null_replaced(maker: &mut Maker<'_>) -> Option<Draft> {
     let label = maker.label(table)?;
     let text = |role: Role| role.is_text() || matches!(role, Role::Email | Role::Phone);
     let column = maker.column(table, |column| column.nulls > 0 && text(column.role))?;
+    if column == label {
+        return None;
+    }
     let word = *maker.draws.pick(&["unknown", "n/a", "none", "not given"])?;
     let sql = format!(
         "SELECT {}, COALESCE({}, '{word}') FROM {}",

@@ -27,11 +27,7 @@ pub(super) struct Pattern {
 }
 
 /// Shorthand for the tables below.
-const fn pattern(
-    name: &'static str,
-    difficulty: Difficulty,
-    make: fn(&mut Maker<'_>) -> Option<Draft>,
-) -> Pattern {
+const fn pattern(name: &'static str, difficulty: Difficulty, make: fn(&mut Maker<'_>) -> Option<Draft>) -> Pattern {
     Pattern { name, difficulty, make }
 }
 

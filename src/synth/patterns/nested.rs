@@ -66,8 +66,7 @@ fn extreme_rows(maker: &mut Maker<'_>) -> Option<Draft> {
     let shown = maker.shown_columns(table, false)?;
     let (name, from) = (maker.bare(table, column), maker.name(table));
     let sql = format!("SELECT {} FROM {from} WHERE {name} = (SELECT {function}({name}) FROM {from})", shown.sql);
-    let phrase =
-        Phrase::new(key).table("table", table).column("column", table, column).with("columns", shown.columns?);
+    let phrase = Phrase::new(key).table("table", table).column("column", table, column).with("columns", shown.columns?);
     Some(Draft::new(sql, phrase).part(key))
 }
 
@@ -197,6 +196,9 @@ fn cte_above_average(maker: &mut Maker<'_>) -> Option<Draft> {
 /// The average number of children, those with none left out.
 fn cte_average_of_counts(maker: &mut Maker<'_>) -> Option<Draft> {
     let edge = maker.pair()?;
+    if maker.facts_of(edge.child, edge.child_column).nulls > 0 {
+        return None;
+    }
     let condition = maker.maybe(0.25, edge.child, false, &[]);
     let by = maker.bare(edge.child, edge.child_column);
     let sum = maker.summable(edge.child).filter(|_| maker.draws.chance(0.5));

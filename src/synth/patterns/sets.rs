@@ -19,9 +19,15 @@ fn shared_column(maker: &mut Maker<'_>) -> Option<(usize, usize, usize, usize)> 
     if a == b {
         return None;
     }
-    let column = maker.column(a, |column| column.role == Role::Category && column.nulls == 0 && !column.words.contains("status") && !column.words.ends_with("type"))?;
+    let column = maker.column(a, |column| {
+        column.role == Role::Category
+            && column.nulls == 0
+            && !column.words.contains("status")
+            && !column.words.ends_with("type")
+    })?;
     let words = maker.facts_of(a, column).words.clone();
-    let other = maker.column(b, |column| column.words == words && column.role == Role::Category && column.nulls == 0)?;
+    let other =
+        maker.column(b, |column| column.words == words && column.role == Role::Category && column.nulls == 0)?;
     Some((a, column, b, other))
 }
 

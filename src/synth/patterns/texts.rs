@@ -18,7 +18,8 @@ pub(super) const PATTERNS: &[Pattern] = &[
 
 fn texted(maker: &mut Maker<'_>) -> Option<(usize, usize)> {
     let table = maker.any_table()?;
-    let column = maker.column(table, |column| column.role.is_text() && column.nulls == 0 && !column.values.is_empty())?;
+    let column =
+        maker.column(table, |column| column.role.is_text() && column.nulls == 0 && !column.values.is_empty())?;
     Some((table, column))
 }
 

@@ -21,7 +21,8 @@ pub(super) const PATTERNS: &[Pattern] = &[
 fn ranked(maker: &mut Maker<'_>) -> Option<(usize, usize, usize)> {
     let table = maker.any_table()?;
     let label = maker.label(table)?;
-    let column = maker.column(table, |column| column.role.is_number() && column.nulls == 0 && column.values.len() >= 3)?;
+    let column =
+        maker.column(table, |column| column.role.is_number() && column.nulls == 0 && column.values.len() >= 3)?;
     Some((table, label, column))
 }
 
@@ -34,8 +35,7 @@ fn rank(maker: &mut Maker<'_>) -> Option<Draft> {
     let dense = maker.draws.chance(0.25);
     let (function, key) = if dense { ("DENSE_RANK", "rank without gaps") } else { ("RANK", "rank") };
     let (name, value) = (maker.bare(table, label), maker.bare(table, column));
-    let sql =
-        format!("SELECT {name}, {value}, {function}() OVER (ORDER BY {value} DESC) FROM {}", maker.name(table));
+    let sql = format!("SELECT {name}, {value}, {function}() OVER (ORDER BY {value} DESC) FROM {}", maker.name(table));
     Some(Draft::new(sql, said(key, table, label, column)).part(key))
 }
 
@@ -54,7 +54,7 @@ fn rank_in_group(maker: &mut Maker<'_>) -> Option<Draft> {
 fn dated(maker: &mut Maker<'_>) -> Option<(usize, usize, usize)> {
     let table = maker.any_table()?;
     let date = maker.column(table, |column| column.role.is_date() && column.nulls == 0)?;
-    let column = maker.column(table, |column| column.role.adds_up() && column.nulls == 0)?;
+    let column = maker.column(table, |column| column.adds_up() && column.nulls == 0)?;
     Some((table, date, column))
 }
 
@@ -86,7 +86,7 @@ fn running_total_per_month(maker: &mut Maker<'_>) -> Option<Draft> {
 fn share_of_total(maker: &mut Maker<'_>) -> Option<Draft> {
     let table = maker.any_table()?;
     let label = maker.label(table)?;
-    let column = maker.column(table, |column| column.role.adds_up() && column.nulls == 0 && column.values.len() >= 3)?;
+    let column = maker.column(table, |column| column.adds_up() && column.nulls == 0 && column.values.len() >= 3)?;
     let value = maker.bare(table, column);
     let sql = format!(
         "SELECT {}, 100.0 * {value} / SUM({value}) OVER () FROM {}",
@@ -100,8 +100,7 @@ fn beside_group_average(maker: &mut Maker<'_>) -> Option<Draft> {
     let (table, label, column) = ranked(maker)?;
     let group = maker.grouping(table)?;
     let (name, value, by) = (maker.bare(table, label), maker.bare(table, column), maker.bare(table, group));
-    let sql =
-        format!("SELECT {name}, {value}, AVG({value}) OVER (PARTITION BY {by}) FROM {}", maker.name(table));
+    let sql = format!("SELECT {name}, {value}, AVG({value}) OVER (PARTITION BY {by}) FROM {}", maker.name(table));
     Some(Draft::new(sql, said("beside group average", table, label, column).column("group", table, group)))
 }
 
@@ -161,7 +160,7 @@ fn latest_of_each_parent(maker: &mut Maker<'_>) -> Option<Draft> {
     let edge = maker.pair()?;
     let key = maker.table(edge.child).key?;
     let date = maker.column(edge.child, |column| column.role.is_date() && column.nulls == 0)?;
-    if maker.facts_of(edge.child, key).role != Role::Key {
+    if maker.facts_of(edge.child, key).role != Role::Key || maker.facts_of(edge.child, edge.child_column).nulls > 0 {
         return None;
     }
     let (by, day, key) =
