@@ -47,7 +47,7 @@ impl Excluded {
         self.whole.insert(words);
     }
 
-    /// Whether a question is one of them or shares [`RUN`] words in a row with one.
+    /// Whether a question is one of them or shares six words in a row with one.
     pub fn touches(&self, question: &str) -> bool {
         if self.whole.is_empty() {
             return false;

@@ -142,7 +142,7 @@ pub struct World {
 }
 
 impl World {
-    /// A copy of a database: up to [`COPIED_ROWS`] rows of each table; tables without any are filled with made-up rows
+    /// A copy of a database: up to `COPIED_ROWS` rows of each table; tables without any are filled with made-up rows
     /// if all are empty.
     pub fn of_database(source: &Source, seed: u64) -> Result<Self> {
         let schema = tables_only(source.schema()?)?;

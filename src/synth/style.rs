@@ -39,7 +39,7 @@ impl Style {
         format!("{column} {operator} '{}'", pattern.replace('\'', "''"))
     }
 
-    /// The year of a day, as a number or (SQLite) text; see [`Style::year_is`] for comparing it.
+    /// The year of a day, as a number or (SQLite) text; see `year_is` for comparing it.
     pub fn year(self, column: &str) -> String {
         match self.dialect {
             Dialect::Sqlite => format!("STRFTIME('%Y', {column})"),

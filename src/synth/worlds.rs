@@ -118,7 +118,7 @@ impl Writing {
     }
 }
 
-/// The usual shortening of a word, where there is one that [`words`] reads back.
+/// The usual shortening of a word, where there is one that `words` reads back.
 fn shortened(word: &str) -> String {
     for (long, short) in [
         ("quantity", "qty"),

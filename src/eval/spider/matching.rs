@@ -96,9 +96,8 @@ pub(super) fn exact(predicted: &Query, gold: &Query) -> bool {
     let nested =
         [(&predicted.intersect, &gold.intersect), (&predicted.except, &gold.except), (&predicted.union, &gold.union)];
     // The three are counted together: as many on both sides, and all of them matched.
-    let sides =
-        |pick: fn(&(&Option<Box<Query>>, &Option<Box<Query>>)) -> bool| nested.iter().filter(|pair| pick(pair)).count();
-    let (left, right) = (sides(|pair| pair.0.is_some()), sides(|pair| pair.1.is_some()));
+    let left = nested.iter().filter(|(own, _)| own.is_some()).count();
+    let right = nested.iter().filter(|(_, other)| other.is_some()).count();
     let matched = nested.iter().filter(|(a, b)| matches!((a, b), (Some(a), Some(b)) if exact(a, b))).count();
     same_bag(&predicted.select, &gold.select)
         && same_bag(&predicted.filter.tests, &gold.filter.tests)
