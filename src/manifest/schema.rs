@@ -303,7 +303,7 @@ pub(super) const CONFIG: &[Field] = &config(true);
 /// `training_overrides`: the same keys, none of them needed.
 pub(super) const CONFIG_OPTIONAL: &[Field] = &config(false);
 
-const fn config(needed: bool) -> [Field; 64] {
+const fn config(needed: bool) -> [Field; 65] {
     let want = if needed { Need::Wanted } else { Need::Optional };
     [
         // Others may be trained elsewhere and run here, so a method is no reason to refuse a manifest.

@@ -57,7 +57,6 @@ pub enum Command {
     Validate(validate::Args),
     /// Turn a text-to-SQL data set into training rows
     Preprocess(Box<preprocess::Args>),
-    Preprocess(preprocess::Args),
     /// Write a training set for a database, from its schema alone
     Synthesize(synthesize::Args),
     /// Train an adapter as the manifest says
