@@ -47,7 +47,7 @@ pub fn mend<A>(
             return Ok(mended);
         }
         if let Some(Attempt { sql, fault }) = mended.attempts.last() {
-            mended.answer = ask(refine(question, sql, Some(fault)))?;
+            mended.answer = ask(refine(question.trim(), sql, Some(fault)))?;
         }
     }
 }

@@ -43,12 +43,12 @@ pub(super) fn start(
         check_new_tokenizer(base, full, stored, size)?;
     }
     if !full {
-        let tokenizer = TextTokenizer::load(base)?;
         let (decoder, held_otherwise) = match quantisation {
             Some(how) => Decoder::load_quantised(base, how, cache, &mut |_, _| ())?,
             None => (Decoder::load(base)?, Vec::new()),
         };
         notes.extend(held_otherwise.iter().cloned());
+        let tokenizer = TextTokenizer::load(base)?;
         return Ok(Start { decoder, tokenizer, folder: None, random: None, held_otherwise });
     }
     if let Some(how) = quantisation {

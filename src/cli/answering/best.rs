@@ -9,7 +9,7 @@ use crate::cli::ui::{Table, Ui, escape};
 use crate::data::tasks::select;
 use crate::db::{Rows, Source};
 use crate::error::{Problem, Result};
-use crate::generate::candidates::{Plan, Standing, elect, merge};
+use crate::generate::candidates::{Plan, Standing, canonical, elect, merge};
 use crate::generate::conversation::{Answer, Question};
 use crate::generate::decode::{Finish, Observer};
 use crate::generate::repair::{Attempt, mend};
@@ -220,8 +220,7 @@ fn chosen(
     Ok(Best { answer: winner.answer, executed: winner.executed, candidates: shown, votes, attempts: Vec::new() })
 }
 
-/// The candidate that the critic chooses, of the best of each group, in the layout that selection rows are trained in;
-/// none if it says something else: then the vote stands.
+/// The candidate that the critic names, of the best of each group; none if it names nobody: then the vote stands.
 fn judge(
     critic: &Loaded,
     question: &Question,
@@ -229,17 +228,14 @@ fn judge(
     groups: &[Vec<usize>],
     observer: &mut dyn Observer,
 ) -> Result<Option<usize>> {
-    let standing: Vec<usize> = groups.iter().filter_map(|group| group.first().copied()).collect();
+    let standing: Vec<usize> = groups.iter().filter_map(|group| group.first().copied()).take(26).collect();
     let shown: Vec<(String, Result<Rows, String>)> =
         standing.iter().map(|&index| (candidates[index].answer.sql.clone(), candidates[index].outcome())).collect();
-    let text = select(&question.text, &shown);
-    let asked = Question { text, context: question.context.clone() };
-    let said = critic.conversation(false).answer(&asked, observer)?.sql;
-    let statements: Vec<&str> = [said.as_str()].into_iter().chain(shown.iter().map(|(sql, _)| sql.as_str())).collect();
-    // What it said stands first: the next one that means the same is its choice.
-    let forms = merge(&statements, critic.sql_dialect());
-    let chosen = forms.iter().find(|form| form.contains(&0)).and_then(|form| form.get(1));
-    Ok(chosen.map(|place| standing[place - 1]))
+    let text = select(question.text.trim(), &shown);
+    let said = critic.conversation(false).answer(&Question { text, context: question.context.clone() }, observer)?;
+    // Selection rows are answered with the statement itself.
+    let chosen = canonical(&said.sql, critic.sql_dialect());
+    Ok(standing.into_iter().find(|&index| canonical(&candidates[index].answer.sql, critic.sql_dialect()) == chosen))
 }
 
 impl Candidate {
@@ -247,7 +243,7 @@ impl Candidate {
     fn outcome(&self) -> Result<Rows, String> {
         match &self.executed {
             None => Err("not run".into()),
-            Some(Executed::NotRun(reason)) => Err(reason.clone()),
+            Some(Executed::NotRun(reason)) => Err(format!("not run: {reason}")),
             Some(Executed::Failed(error)) => Err(error.to_string()),
             Some(Executed::Rows(rows)) => Ok(rows.clone()),
         }

@@ -174,9 +174,19 @@ fn converted<'a>(
 ) -> Result<(Conversion<'a>, Source), Dropped> {
     let source =
         stated.filter(|dialect| *dialect != Dialect::Generic).and_then(|dialect| Source::from_name(dialect.name()));
-    let source = source.unwrap_or_else(|| convert::detect(answer, schema).source);
-    let as_it_is = |warnings| Conversion { sql: answer.into(), applied: Vec::new(), warnings };
     let name = options.language.unwrap_or(options.dialect.name());
+    let as_it_is = |warnings| Conversion { sql: answer.into(), applied: Vec::new(), warnings };
+    let source = match source {
+        Some(stated) => stated,
+        None => {
+            let found = convert::detect(answer, schema);
+            match Source::from_name(name).filter(|own| found.evidence.is_empty() && *own != Source::Postgres) {
+                // No dialect claims it: it is in the one that is asked for already.
+                Some(own) => return Ok((as_it_is(Vec::new()), own)),
+                None => found.source,
+            }
+        }
+    };
     let Some(target) = Target::from_name(name) else { return Ok((as_it_is(Vec::new()), source)) };
     let done = convert::translate(answer, source, target, schema, options.fidelity);
     // What does not parse is judged below, where its language is known.
@@ -251,6 +261,21 @@ mod tests {
         assert_eq!(prepared.conversions, ["double-quoted-strings"]);
         let line: Value = serde_json::from_str(&prepared.line).unwrap();
         assert_eq!(line["answer"], "SELECT COUNT(*) FROM t WHERE a = 'x'");
+    }
+
+    #[test]
+    fn an_answer_without_evidence_is_in_the_dialect_that_is_asked_for() {
+        for (dialect, answer) in [
+            (Dialect::Sqlite, "SELECT a FROM t ORDER BY a"),
+            (Dialect::MySql, "SELECT a FROM t ORDER BY a DESC LIMIT 3"),
+            (Dialect::Postgres, "SELECT a FROM t ORDER BY a"),
+        ] {
+            let options = Options { dialect, keep_fields: true, ..Options::default() };
+            let prepared = prepared(row("CREATE TABLE t (a TEXT)", "In order?", answer), &options).unwrap();
+            assert_eq!(prepared.conversions, [""; 0], "{dialect:?}");
+            let line: Value = serde_json::from_str(&prepared.line).unwrap();
+            assert_eq!(line["answer"], answer, "{dialect:?}");
+        }
     }
 
     #[test]
