@@ -14,6 +14,13 @@ use crate::grammar::{BitMask, Matcher, TokenTrie};
 /// join inside CASE, long quoted names: 120 bytes). Smaller values would save searches of about 1 ms each.
 const ROOM: usize = 256;
 
+/// Searches for a way to the end that may fail in one answer before nobody looks any more: the guard's rules can make a
+/// text that the search does not get out of. Price of a failed one: about 50 ms. Without it an answer of noise took 100 s.
+const LOST_SEARCHES: u32 = 16;
+
+/// The same for one mask: tokens behind it are left out untried, as long as others are known to lead to the end.
+const LOST_IN_A_MASK: u32 = 4;
+
 /// One answer's way through a grammar.
 #[derive(Debug, Clone)]
 pub struct Constraint {
@@ -28,12 +35,14 @@ pub struct Constraint {
     begun: bool,
     /// Whether a token was ever refused only because the budget would have ended before the statement.
     cut_short: bool,
+    /// Searches for a way to the end that found none.
+    lost: u32,
 }
 
 impl Constraint {
     /// A constraint at its beginning.
     pub fn new(matcher: Matcher, trie: Arc<TokenTrie>, opening: Vec<u32>) -> Self {
-        Self { matcher, trie, budget: usize::MAX, mask: None, opening, begun: false, cut_short: false }
+        Self { matcher, trie, budget: usize::MAX, mask: None, opening, begun: false, cut_short: false, lost: 0 }
     }
 
     /// Sets how many tokens may still be drawn, the end token included.
@@ -91,15 +100,23 @@ impl Constraint {
     }
 
     /// Whether the budget may end before the statement does, so that every token has to be looked at.
-    fn is_near_the_end(&self) -> bool {
+    fn is_near_the_end(&mut self) -> bool {
+        if self.lost >= LOST_SEARCHES || self.budget >= ROOM + 2 * self.matcher.distance() {
+            return false;
+        }
         // Where no way to the end is known (token literals), there is nothing to keep room for.
-        self.budget < ROOM + 2 * self.matcher.distance() && self.matcher.completion().is_some()
+        let known = self.matcher.completion().is_some();
+        self.lost += u32::from(!known);
+        known
     }
 
     /// Whether the text with this token can still be closed within the budget.
     fn can_close_after(&mut self, id: u32) -> bool {
-        let tokens = self.matcher.completion_after(&self.trie, id).and_then(|bytes| self.trie.spelling(&bytes));
-        tokens.is_some_and(|tokens| tokens + 2 <= self.budget)
+        let Some(bytes) = self.matcher.completion_after(&self.trie, id) else {
+            self.lost += 1;
+            return false;
+        };
+        self.trie.spelling(&bytes).is_some_and(|tokens| tokens + 2 <= self.budget)
     }
 }
 
@@ -127,10 +144,17 @@ impl Allowed for Constraint {
         let mut mask = BitMask::default();
         self.matcher.mask(&self.trie, &mut mask);
         if self.is_near_the_end() {
-            for id in mask.clone().iter() {
-                if !self.trie.is_end(id) && !self.can_close_after(id) {
+            let (all, before) = (mask.clone(), self.lost);
+            for id in all.iter() {
+                let tried = self.lost < before + LOST_IN_A_MASK;
+                let leads_out = self.trie.is_end(id) || (tried && self.can_close_after(id));
+                if !leads_out {
                     mask.remove(id);
                 }
+            }
+            if mask.iter().next().is_none() {
+                // No token was found to lead to the end: the grammar alone decides.
+                mask = all;
             }
         }
         self.mask = Some(mask);
