@@ -1,5 +1,5 @@
 //! NF4 with double quantisation, as bitsandbytes has it (QLoRA, Dettmers et al. 2023): blocks of 64 weights along a
-//! row, w = level[code]·a with a the block's largest magnitude; the a of a weight, less their mean, in groups of 256
+//! row, `w = level[code] · a` with a the block's largest magnitude; the a of a weight, less their mean, in groups of 256
 //! with 8-bit codes of a dynamic map and one f32 scale.
 //!
 //! A block of a strip: for every eight columns a word of sixteen rows, column i in nibble i. Behind the strips: the
