@@ -5,8 +5,8 @@
 //! has come; both are interned, so a thread carries one number. `events` says what each rule does, `resolve` which
 //! names mean what, `sources` builds FROM clauses, `terms` watches what GROUP BY and ORDER BY may hold.
 //!
-//! It accepts less than the database where certainty would cost more than it brings (docs/ARCHITECTURE.md lists it),
-//! never more.
+//! Of queries it accepts less than the database where certainty would cost more than it brings (the README lists it). Of
+//! statements that write it keeps only the names to those that are known, so a database may still refuse them.
 
 mod catalog;
 mod events;
