@@ -11,7 +11,7 @@ use super::answering::crew::Crew;
 use super::answering::database::{Executed, execute, row_format, source_of};
 use super::answering::live::{Live, catch_interrupts, take_interrupt};
 use super::answering::{Loaded, answer_json, check_source, context, typed_flags, warn_about, with_dialect_of};
-use super::args::chat::Args;
+use super::args::chat::{Args, SamplingArgs};
 use super::ui::{RowFormat, Ui, escape};
 use crate::db::Source;
 use crate::error::{Exit, Problem, Result};
@@ -30,7 +30,10 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     catch_interrupts();
     check_source(&args.source)?;
     let model = with_dialect_of(source.as_ref(), &args.model);
-    let mut crew = Crew::load(&model, &args.sampling, ui)?;
+    // Logits are compared with those of programs that know no grammar.
+    let free = args.logits && args.sampling.grammar.is_none();
+    let sampling = SamplingArgs { no_grammar: args.sampling.no_grammar || free, ..args.sampling.clone() };
+    let mut crew = Crew::load(&model, &sampling, ui)?;
     let routed = match &question {
         Some(text) if args.route => Some(crew.route(text, ui)?),
         _ => None,

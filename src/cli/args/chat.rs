@@ -35,7 +35,8 @@ pub struct Args {
     /// Answer with the base model beside the expert
     #[arg(long, conflicts_with = "logits")]
     pub compare: bool,
-    /// Add the prompt's ids and the logits of the first step to the JSON
+    /// Add the prompt's ids and the logits of the first step to the JSON, to compare with other programs: without
+    /// --grammar nothing is held to a grammar then
     #[arg(long, requires = "prompt")]
     pub logits: bool,
 }
