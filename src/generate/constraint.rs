@@ -125,10 +125,9 @@ impl Allowed for Constraint {
         if self.is_opening(id) {
             return true;
         }
-        let may_follow = match &self.mask {
-            Some(mask) => mask.contains(id),
-            None => self.matcher.accepts_token(&self.trie, id),
-        };
+        // The mask takes free names for all alike, so it may hold tokens that the guard refuses: the bytes decide.
+        let in_mask = self.mask.as_ref().is_none_or(|mask| mask.contains(id));
+        let may_follow = in_mask && self.matcher.accepts_token(&self.trie, id);
         if !may_follow || self.mask.is_some() || self.trie.is_end(id) || !self.is_near_the_end() {
             return may_follow;
         }
