@@ -7,7 +7,7 @@ mod race;
 use std::hint::black_box;
 use std::io;
 
-use expert_cli::kernels::attention::{self, Kept, Shape};
+use expert_cli::kernels::attention::{self, Kept, Sequence, Shape};
 use expert_cli::kernels::gemm::{Mat, MatMut, Write, matmul};
 use expert_cli::kernels::linear::{self, Matrix, Values, few};
 use expert_cli::kernels::random::uniform;
@@ -117,7 +117,7 @@ fn attentions() -> io::Result<()> {
             .iter()
             .map(|n| {
                 end += n;
-                end - n..end
+                Sequence::from(end - n..end)
             })
             .collect();
         let shape = Shape { heads, kv_heads, head_dim, window: None, scale: 1.0 / (head_dim as f32).sqrt() };

@@ -12,6 +12,7 @@ use safetensors::SafeTensors;
 use super::{Param, files, param};
 use crate::error::{Problem, Result};
 use crate::fsx;
+use crate::kernels::linear::Matrix;
 use crate::kernels::{embedding, linear, rms_norm};
 use crate::model::tensor_file::{self, Entry, Numbers};
 use crate::model::{Adapters, Decoder, Linear, Norm, RowNoise, Saved, Site, TensorMut, TrainableAdapters};
@@ -150,8 +151,8 @@ impl TrainableAdapters for FullWeights {
         dy: &[f32],
         dx: &mut [f32],
     ) -> bool {
-        let rows = x.len() / base.inner();
-        self.with_grad(&format!("{site}.weight"), |dw| linear::trainable::backward_weight(x, dy, rows, dw));
+        let weight = base.weight().matrix();
+        self.with_grad(&format!("{site}.weight"), |dw| linear::trainable::backward_weight_of(weight, x, dy, dw));
         self.with_grad(&format!("{site}.bias"), |db| linear::trainable::backward_bias(dy, db));
         base.backward_input(dy, dx);
         true
@@ -169,11 +170,9 @@ impl TrainableAdapters for FullWeights {
         self.with_grad(EMBEDDING, |d| embedding::scatter_add(ids, dx, d));
     }
 
-    fn head_backward(&mut self, h: &[f32], d_logits: &[f32]) {
+    fn head_backward(&mut self, head: Matrix<'_>, h: &[f32], d_logits: &[f32]) {
         let name = if self.index.contains_key(HEAD) { HEAD } else { EMBEDDING };
-        let Some(i) = self.index.get(name) else { return };
-        let rows = h.len() / self.params[*i].shape[1];
-        self.with_grad(name, |d| linear::trainable::backward_weight(h, d_logits, rows, d));
+        self.with_grad(name, |d| linear::trainable::backward_weight_of(head, h, d_logits, d));
     }
 
     fn as_adapters(&self) -> &dyn Adapters {

@@ -5,7 +5,8 @@
 //! decoder together; a *step* is `accumulation` batches that share one optimiser update. The decoder takes sequences of
 //! any length side by side, so nothing is ever padded. Knows lengths and indices only; `train` turns them into tokens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::examples::Examples;
 use crate::model::{Batch, Targets};
@@ -25,8 +26,28 @@ pub struct Batching {
     pub accumulation: usize,
     /// Pack examples into rows of at most this many tokens.
     pub packing: Option<usize>,
+    /// Compute what prompts begin with alike once in a batch (see [`collate`]); packing then puts such examples together.
+    pub share: bool,
     /// Put rows of similar length into the same step.
     pub group_by_length: bool,
+}
+
+/// How many tokens an example has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// All of them.
+    pub tokens: usize,
+    /// Those in front of the question (the schema), which other examples may begin with too.
+    pub prefix: usize,
+    /// The same for examples whose prefixes are equal.
+    pub prefix_key: u64,
+}
+
+impl From<usize> for Length {
+    /// An example that shares nothing.
+    fn from(tokens: usize) -> Self {
+        Self { tokens, prefix: 0, prefix_key: 0 }
+    }
 }
 
 /// The rows of a data set and the rule that orders them.
@@ -35,24 +56,41 @@ pub struct Batches {
     batching: Batching,
     /// Example indices of each row.
     rows: Vec<Vec<usize>>,
-    /// Tokens of each row.
+    /// Tokens of each row, shared prefixes counted once.
     lengths: Vec<usize>,
+    /// Tokens that all rows begin with.
+    common: usize,
 }
 
 impl Batches {
     /// Rows over examples of these lengths (tokens).
-    pub fn new(lengths: &[usize], batching: Batching) -> Self {
+    pub fn new(lengths: &[Length], batching: Batching) -> Self {
         let rows = match batching.packing {
-            Some(room) => pack(lengths, room),
+            Some(room) if batching.share => pack_sharing(lengths, room),
+            Some(room) => pack(&lengths.iter().map(|length| length.tokens).collect::<Vec<_>>(), room),
             None => (0..lengths.len()).map(|i| vec![i]).collect(),
         };
-        let lengths = rows.iter().map(|row| row.iter().map(|&i| lengths[i]).sum()).collect();
-        Self { batching, rows, lengths }
+        let row_tokens = |row: &Vec<usize>| match batching.share {
+            true => shared_tokens(row.iter().map(|&i| lengths[i])),
+            false => row.iter().map(|&i| lengths[i].tokens).sum(),
+        };
+        // Where all examples begin alike, so do those of every batch.
+        let common = match lengths.first() {
+            Some(first) if batching.share && lengths.iter().all(|l| l.prefix_key == first.prefix_key) => first.prefix,
+            _ => 0,
+        };
+        let lengths = rows.iter().map(row_tokens).collect();
+        Self { batching, rows, lengths, common }
     }
 
     /// Number of rows; without packing the number of examples.
     pub fn rows(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Whether equal beginnings of prompts are computed once.
+    pub fn shares(&self) -> bool {
+        self.batching.share
     }
 
     /// Optimiser steps of one epoch; the last one may hold fewer rows.
@@ -64,7 +102,8 @@ impl Batches {
     pub fn largest_batch(&self) -> usize {
         let mut lengths = self.lengths.clone();
         lengths.sort_unstable_by(|a, b| b.cmp(a));
-        lengths.iter().take(self.batching.batch_size).sum()
+        let rows = self.batching.batch_size.min(lengths.len());
+        lengths.iter().take(rows).sum::<usize>() - self.common * rows.saturating_sub(1)
     }
 
     /// The order of one epoch.
@@ -99,21 +138,104 @@ impl Epoch<'_> {
     }
 }
 
+/// Prompts that begin with this many equal tokens share their computation. Price of sharing fewer: a sequence more for
+/// attention to walk, which costs about as much as these tokens.
+const SHARED_FROM: usize = 16;
+
 /// The tokens of these examples side by side and where their loss is taken. `first_id` is the number of sequences that
-/// came before in the same optimiser step.
-pub fn collate(examples: &Examples, indices: &[usize], first_id: u64) -> (Batch, Targets) {
+/// came before in the same optimiser step. With `share` the tokens that prompts begin with alike (one schema, many
+/// questions) stand in the batch once, in front of what follows them in each example: the same loss and gradients for
+/// less work. Dropout forbids it: it wants masks of its own for every example.
+pub fn collate(examples: &Examples, indices: &[usize], first_id: u64, share: bool) -> (Batch, Targets) {
     let mut batch = Batch::default();
     let mut targets = Targets::default();
-    for (offset, &index) in indices.iter().enumerate() {
-        let example = examples.get(index);
-        let start = batch.len();
-        batch.push_with_id(example.ids, first_id + offset as u64);
+    let mut push = |batch: &mut Batch, prefix: Range<usize>, offset: usize| {
+        let example = examples.get(indices[offset]);
+        let (start, cut) = (batch.len(), prefix.len());
+        batch.push_behind(prefix, &example.ids[cut..], first_id + offset as u64);
         for position in example.first_target.max(1)..example.ids.len() {
-            targets.positions.push(start + position - 1);
+            targets.positions.push(start + position - 1 - cut);
             targets.labels.push(example.ids[position]);
         }
+    };
+    if !share {
+        (0..indices.len()).for_each(|offset| push(&mut batch, 0..0, offset));
+        return (batch, targets);
+    }
+    for family in families(examples, indices) {
+        let [first, _, ..] = *family.members else {
+            family.members.iter().for_each(|offset| push(&mut batch, 0..0, *offset));
+            continue;
+        };
+        let start = batch.len();
+        let trunk = &examples.get(indices[first]).ids[..family.shared];
+        batch.push_behind(0..0, trunk, first_id + first as u64);
+        family.members.iter().for_each(|offset| push(&mut batch, start..start + family.shared, *offset));
     }
     (batch, targets)
+}
+
+/// Examples (as offsets in a batch) whose prompts begin with the same `shared` tokens.
+struct Family {
+    members: Vec<usize>,
+    shared: usize,
+}
+
+/// Each example joins the first family that it makes no longer in all, or begins one.
+fn families(examples: &Examples, indices: &[usize]) -> Vec<Family> {
+    let mut families: Vec<Family> = Vec::new();
+    for (offset, index) in indices.iter().enumerate() {
+        let example = examples.get(*index);
+        // The last token of the prompt stays with the example: it answers for the first target.
+        let own = example.first_target.saturating_sub(1);
+        let found = families.iter_mut().find_map(|family| {
+            let room = family.shared.min(own);
+            let other = examples.get(indices[family.members[0]]).ids;
+            let shared = example.ids[..room].iter().zip(other).take_while(|(a, b)| a == b).count();
+            let saved = family.shared * (family.members.len() - 1);
+            (shared >= SHARED_FROM && shared * family.members.len() >= saved).then_some((family, shared))
+        });
+        match found {
+            Some((family, shared)) => {
+                family.shared = shared;
+                family.members.push(offset);
+            }
+            None => families.push(Family { members: vec![offset], shared: own }),
+        }
+    }
+    families
+}
+
+/// Tokens of examples side by side, prefixes that are alike counted once.
+fn shared_tokens(examples: impl Iterator<Item = Length>) -> usize {
+    let mut seen = BTreeSet::new();
+    let own = |length: Length| length.tokens - if seen.insert(length.prefix_key) { 0 } else { length.prefix };
+    examples.map(own).sum()
+}
+
+/// [`pack`], where examples with the same prefix first come together, as many as a row holds.
+fn pack_sharing(lengths: &[Length], room: usize) -> Vec<Vec<usize>> {
+    let mut by_prefix: BTreeMap<(usize, u64), Vec<usize>> = BTreeMap::new();
+    for (i, length) in lengths.iter().enumerate() {
+        by_prefix.entry((length.prefix, length.prefix_key)).or_default().push(i);
+    }
+    let mut parcels: Vec<(Vec<usize>, usize)> = Vec::new();
+    for ((prefix, _), members) in by_prefix {
+        let fresh = parcels.len();
+        for i in members {
+            let own = lengths[i].tokens - prefix;
+            match parcels[fresh..].last_mut().filter(|(_, tokens)| *tokens + own <= room && prefix > 0) {
+                Some((parcel, tokens)) => {
+                    parcel.push(i);
+                    *tokens += own;
+                }
+                None => parcels.push((vec![i], prefix + own)),
+            }
+        }
+    }
+    let tokens: Vec<usize> = parcels.iter().map(|(_, tokens)| *tokens).collect();
+    let rows = pack(&tokens, room).into_iter();
+    rows.map(|row| row.into_iter().flat_map(|parcel| parcels[parcel].0.clone()).collect()).collect()
 }
 
 /// Best-fit decreasing: the longest example first, each into the fullest row that still has room for it. The same
@@ -188,7 +310,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn batching(batch_size: usize, accumulation: usize) -> Batching {
-        Batching { seed: 7, batch_size, accumulation, packing: None, group_by_length: false }
+        Batching { seed: 7, batch_size, accumulation, packing: None, share: false, group_by_length: false }
+    }
+
+    fn lengths(tokens: impl IntoIterator<Item = usize>) -> Vec<Length> {
+        tokens.into_iter().map(Length::from).collect()
     }
 
     fn flat(epoch: &Epoch<'_>, steps: usize) -> Vec<usize> {
@@ -197,7 +323,7 @@ mod tests {
 
     #[test]
     fn order_depends_on_seed_and_epoch_only() {
-        let lengths: Vec<usize> = (0..37).map(|i| 3 + i % 5).collect();
+        let lengths = lengths((0..37).map(|i| 3 + i % 5));
         let small = Batches::new(&lengths, batching(2, 4));
         let large = Batches::new(&lengths, batching(8, 1));
         let steps = small.steps_per_epoch();
@@ -212,7 +338,7 @@ mod tests {
 
     #[test]
     fn an_epoch_holds_every_example_once_and_the_last_step_is_short() {
-        let batches = Batches::new(&[1; 11], batching(2, 2));
+        let batches = Batches::new(&lengths([1; 11]), batching(2, 2));
         assert_eq!(batches.steps_per_epoch(), 3);
         let last = batches.epoch(0).step(2);
         assert_eq!(last.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
@@ -224,13 +350,13 @@ mod tests {
 
     #[test]
     fn grouping_starts_with_the_longest_and_keeps_lengths_together() {
-        let lengths: Vec<usize> = (0..400).map(|i| 1 + (i * 7919) % 97).collect();
-        let batches = Batches::new(&lengths, Batching { group_by_length: true, ..batching(5, 1) });
+        let tokens: Vec<usize> = (0..400).map(|i| 1 + (i * 7919) % 97).collect();
+        let batches = Batches::new(&lengths(tokens.clone()), Batching { group_by_length: true, ..batching(5, 1) });
         let epoch = batches.epoch(0);
         let first = epoch.step(0);
-        assert_eq!(lengths[first[0][0]], 97);
+        assert_eq!(tokens[first[0][0]], 97);
         let spread = |step: usize| {
-            let lengths: Vec<usize> = epoch.step(step)[0].iter().map(|&i| lengths[i]).collect();
+            let lengths: Vec<usize> = epoch.step(step)[0].iter().map(|&i| tokens[i]).collect();
             lengths.iter().max().unwrap() - lengths.iter().min().unwrap()
         };
         let mean = (1..80).map(spread).sum::<usize>() as f64 / 79.0;
@@ -242,10 +368,52 @@ mod tests {
 
     #[test]
     fn packing_is_tight_and_keeps_rows_within_bounds() {
-        let batches = Batches::new(&[6, 4, 5, 5, 9, 1, 12], Batching { packing: Some(10), ..batching(1, 1) });
+        let batches = Batches::new(&lengths([6, 4, 5, 5, 9, 1, 12]), Batching { packing: Some(10), ..batching(1, 1) });
         // 12 alone (longer than a row), 9+1, 6+4, 5+5
         assert_eq!(batches.rows(), 4);
         assert_eq!(batches.largest_batch(), 12);
+    }
+
+    #[test]
+    fn packing_puts_examples_with_one_prefix_together_and_counts_it_once() {
+        let of = |prefix_key: u64, tokens: usize| Length { tokens, prefix: 10, prefix_key };
+        let lengths = [of(1, 14), of(2, 13), of(1, 15), of(2, 14), of(1, 16), Length::from(9)];
+        let batches = Batches::new(&lengths, Batching { packing: Some(30), share: true, ..batching(1, 1) });
+        // 10+4+5+6 of the first prefix; 10+3+4 of the second and 9 alone.
+        let mut rows = batches.rows.clone();
+        rows.iter_mut().for_each(|row| row.sort_unstable());
+        rows.sort();
+        assert_eq!(rows, [vec![0, 2, 4], vec![1, 3, 5]]);
+        assert_eq!(batches.largest_batch(), 26);
+        let alike = Batches::new(&lengths[..1].repeat(8), Batching { share: true, ..batching(4, 1) });
+        assert_eq!(alike.largest_batch(), 10 + 4 * 4);
+    }
+
+    #[test]
+    fn equal_prompt_beginnings_stand_in_a_batch_once() {
+        let trunk: Vec<u32> = (100..130).collect();
+        let row = |tail: &[u32]| ([&trunk[..], tail].concat(), 32);
+        let rows = [row(&[1, 2, 3, 4]), (vec![7; 20], 18), row(&[1, 5, 6]), row(&[8, 9, 10])];
+        let examples = Examples::from_ids(&rows);
+        let (apart, apart_targets) = collate(&examples, &[0, 1, 2, 3], 5, false);
+        let (batch, targets) = collate(&examples, &[0, 1, 2, 3], 5, true);
+        assert_eq!(batch.len(), apart.len() - 60);
+        let rebuilt: Vec<Vec<u32>> = batch.sequences[1..]
+            .iter()
+            .map(|s| {
+                batch.input_ids[s.prefix.clone()].iter().chain(&batch.input_ids[s.rows.clone()]).copied().collect()
+            })
+            .collect();
+        assert_eq!(rebuilt, [&rows[0].0[..], &rows[2].0, &rows[3].0, &rows[1].0], "families in the order they began");
+        assert_eq!(batch.position_ids[30..34], [30, 31, 32, 33]);
+        assert_eq!(batch.sequence_ids, [5, 5, 7, 8, 6]);
+        let predicted = |batch: &Batch, targets: &Targets| -> BTreeSet<(u32, u32, u32)> {
+            let triple = |(p, label): (&usize, &u32)| (batch.input_ids[*p], batch.position_ids[*p], *label);
+            targets.positions.iter().zip(&targets.labels).map(triple).collect()
+        };
+        assert_eq!(predicted(&batch, &targets), predicted(&apart, &apart_targets));
+        assert_eq!(targets.labels.len(), apart_targets.labels.len());
+        assert!(targets.positions.is_sorted());
     }
 
     proptest! {

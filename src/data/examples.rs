@@ -18,11 +18,13 @@ use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::batches::Length;
 use super::records::{self, Read};
 use super::shapes::Mapping;
 use super::template::Layout;
 use super::tokenizer::TextTokenizer;
 use crate::error::{Problem, Result};
+use crate::kernels::random;
 use row::{Bad, CUT_AWAY, Encoded, UNKNOWN_LAYOUT, encode};
 
 /// Records that are read before they are encoded together. More would only hold more text in memory.
@@ -61,6 +63,8 @@ impl Encode for TextTokenizer {
 pub enum TrainOn {
     /// The answer and its end marker.
     Answer,
+    /// The question, the answer and what lies between; not the schema.
+    Question,
     /// Every token but the first.
     All,
 }
@@ -97,6 +101,8 @@ struct Row {
     start: usize,
     end: usize,
     first_target: usize,
+    /// Tokens in front of the question, where it stands behind the schema.
+    prefix: usize,
     line: u64,
 }
 
@@ -168,7 +174,7 @@ impl Examples {
     pub fn from_ids(rows: &[(Vec<u32>, usize)]) -> Self {
         let mut examples = Self { path: "memory".into(), ..Self::default() };
         for (line, (ids, first_target)) in (1..).zip(rows) {
-            let encoded = Encoded { ids: ids.clone(), first_target: *first_target, layout: None };
+            let encoded = Encoded { ids: ids.clone(), first_target: *first_target, prefix: 0, layout: None };
             examples.add(line, Ok(encoded), usize::MAX);
         }
         examples
@@ -191,8 +197,13 @@ impl Examples {
     }
 
     /// Tokens of every example.
-    pub fn lengths(&self) -> Vec<usize> {
-        self.rows.iter().map(|row| row.end - row.start).collect()
+    pub fn lengths(&self) -> Vec<Length> {
+        let length = |row: &Row| {
+            let ids = &self.ids[row.start..row.start + row.prefix];
+            let prefix_key = ids.iter().fold(row.prefix as u64, |key, id| random::mix(&[key, u64::from(*id)]));
+            Length { tokens: row.end - row.start, prefix: row.prefix, prefix_key }
+        };
+        self.rows.par_iter().map(length).collect()
     }
 
     /// The highest token id; none without examples.
@@ -224,7 +235,8 @@ impl Examples {
         for index in 0..self.len() {
             let example = self.get(index);
             let part = &mut parts[usize::from(!first(example))];
-            let encoded = Encoded { ids: example.ids.to_vec(), first_target: example.first_target, layout: None };
+            let Row { prefix, first_target, .. } = self.rows[index];
+            let encoded = Encoded { ids: example.ids.to_vec(), first_target, prefix, layout: None };
             part.add(self.rows[index].line, Ok(encoded), usize::MAX);
         }
         let [mut kept, other] = parts;
@@ -259,7 +271,8 @@ impl Examples {
         }
         let start = self.ids.len();
         self.ids.append(&mut encoded.ids);
-        self.rows.push(Row { start, end: self.ids.len(), first_target, line });
+        let prefix = encoded.prefix.min(first_target - 1);
+        self.rows.push(Row { start, end: self.ids.len(), first_target, prefix, line });
     }
 
     fn drop(&mut self, line: u64, reason: &str, detail: &str) {
@@ -355,6 +368,25 @@ mod tests {
     }
 
     #[test]
+    fn question_and_answer_are_targets_if_asked_for_and_the_schema_never() {
+        let prompt =
+            Prompt { dialect: "sqlite".into(), schema: Some("CREATE TABLE t (a INT)".into()), question: "q?".into() };
+        for layout in [Layout::Qwen3, Layout::ChatMl, Layout::Llama2, Layout::Simple] {
+            let line = serde_json::json!({"text": layout.render(&prompt, "SELECT 1")}).to_string();
+            let examples = read(&[line], rule(TrainOn::Question, 999)).unwrap();
+            let example = examples.get(0);
+            let learned = text(&example.ids[example.first_target..]);
+            assert!(learned.starts_with("q?") && learned.contains("SELECT 1"), "{}: {learned}", layout.name());
+            let length = examples.lengths()[0];
+            assert_eq!((length.prefix, length.tokens), (example.first_target - 1, example.ids.len()));
+        }
+        // Where the question stands in front of the schema, all of the prompt behind its marker is learned.
+        let line = serde_json::json!({"text": Layout::Alpaca.render(&prompt, "SELECT 1")}).to_string();
+        let examples = read(&[line], rule(TrainOn::Question, 999)).unwrap();
+        assert!(text(&examples.get(0).ids[examples.get(0).first_target..]).starts_with("q?\n"));
+    }
+
+    #[test]
     fn a_lost_end_marker_is_put_back() {
         let whole = row(Layout::Qwen3, "q?", "SELECT 1");
         let cut = whole.replace("<|im_end|>\\n\"}", "\"}");
@@ -421,7 +453,7 @@ mod tests {
     #[test]
     fn batches_take_the_loss_where_the_next_token_is_a_target() {
         let examples = Examples::from_ids(&[(vec![1, 2, 3, 4], 2), (vec![5, 6], 1)]);
-        let (batch, targets) = crate::data::batches::collate(&examples, &[1, 0], 4);
+        let (batch, targets) = crate::data::batches::collate(&examples, &[1, 0], 4, false);
         assert_eq!(batch.input_ids, [5, 6, 1, 2, 3, 4]);
         assert_eq!(batch.position_ids, [0, 1, 0, 1, 2, 3]);
         assert_eq!(batch.sequence_ids, [4, 5]);

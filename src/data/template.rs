@@ -246,6 +246,13 @@ impl Layout {
         text.rfind(marker).map(|at| at + marker.len())
     }
 
+    /// The byte of a prompt at which the question begins.
+    pub fn question_at(self, prompt: &str) -> Option<usize> {
+        let marker = self.pieces().question;
+        let at = if self.pieces().question_first { prompt.find(marker) } else { prompt.rfind(marker) };
+        at.map(|at| at + marker.len())
+    }
+
     /// The inverse of [`Layout::render`]: the parts of a row that was written in exactly this layout. The dialect is
     /// empty where the layout does not show it.
     pub fn parse(self, text: &str) -> Option<(Prompt, String)> {

@@ -135,7 +135,7 @@ keys! {
         adam_beta2: f64,
         /// AdamW's ε.
         adam_epsilon: f64,
-        /// `answer` or `all`: the tokens the loss is taken over.
+        /// `answer`, `question` (with the answer) or `all`: the tokens the loss is taken over.
         train_on: String,
         /// Seed of initialisation, order and dropout.
         seed: u64,

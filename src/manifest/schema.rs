@@ -343,7 +343,7 @@ const fn config(needed: bool) -> [Field; 65] {
         f("adam_beta1", SHARE),
         f("adam_beta2", SHARE),
         f("adam_epsilon", Kind::Positive),
-        f("train_on", Kind::OneOf(&["answer", "all"])),
+        f("train_on", Kind::OneOf(&["answer", "question", "all"])),
         f("seed", ANY_INT),
         f("use_unsloth", Kind::Bool),
         f("max_seq_length", COUNT),

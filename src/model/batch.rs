@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+pub use crate::kernels::attention::Sequence;
+
 /// Sequences laid end to end without padding. Attention stays inside a sequence and is causal.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
@@ -9,8 +11,8 @@ pub struct Batch {
     pub input_ids: Vec<u32>,
     /// Rotary positions, `[tokens]`; they restart at 0 with every sequence unless set otherwise.
     pub position_ids: Vec<u32>,
-    /// Each sequence's range of tokens; the ranges tile `0..tokens` in order.
-    pub sequences: Vec<Range<usize>>,
+    /// Each sequence's tokens; they tile `0..tokens` in order. Sequences may stand behind a prefix that they share.
+    pub sequences: Vec<Sequence>,
     /// Index of each sequence within the optimiser step (over all micro-batches and ranks), `[sequences]`: the key of
     /// its dropout masks, so that any split of a step into batches draws the same masks.
     pub sequence_ids: Vec<u64>,
@@ -24,10 +26,15 @@ impl Batch {
 
     /// Appends a sequence with positions from 0 and this index within the optimiser step.
     pub fn push_with_id(&mut self, ids: &[u32], id: u64) {
+        self.push_behind(0..0, ids, id);
+    }
+
+    /// Appends a sequence that goes on behind `prefix`, the tokens of an earlier sequence; its positions do too.
+    pub fn push_behind(&mut self, prefix: Range<usize>, ids: &[u32], id: u64) {
         let start = self.input_ids.len();
         self.input_ids.extend_from_slice(ids);
-        self.position_ids.extend(0..ids.len() as u32);
-        self.sequences.push(start..start + ids.len());
+        self.position_ids.extend((prefix.len()..prefix.len() + ids.len()).map(|position| position as u32));
+        self.sequences.push(Sequence { rows: start..start + ids.len(), prefix });
         self.sequence_ids.push(id);
     }
 

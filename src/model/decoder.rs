@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::batch::{Batch, LossSum, Noise, Targets};
+use super::batch::{Batch, LossSum, Noise, Sequence, Targets};
 use super::checkpointing::Checkpointing;
 use super::config::Config;
 use super::fresh::{Fresh, Tensors};
@@ -122,6 +122,11 @@ impl Decoder {
     pub fn with_exact_activations(mut self) -> Self {
         self.visit_tensors(&mut |_, tensor| tensor.make_exact());
         self
+    }
+
+    /// Holds every matrix in bf16, rounded to nearest: processors with AVX-512-BF16 multiply them twice as fast as f32.
+    pub fn round_to_bf16(&mut self) {
+        self.visit_tensors(&mut |_, tensor| tensor.round_to_bf16());
     }
 
     /// Trades time for memory in [`Decoder::loss_backward`]: how much each layer holds for its backward.
@@ -309,7 +314,7 @@ impl Decoder {
             Some(&mut dy),
             |h, d_logits| {
                 if everything {
-                    adapters.head_backward(h, d_logits);
+                    adapters.head_backward(self.head().matrix(), h, d_logits);
                 }
             },
         );
@@ -403,5 +408,6 @@ impl Decoder {
 /// (sequence id, offset in the sequence) of every row.
 fn row_keys(batch: &Batch) -> Vec<(u64, u32)> {
     let sequences = batch.sequences.iter().zip(&batch.sequence_ids);
-    sequences.flat_map(|(range, id)| (0..range.len() as u32).map(move |offset| (*id, offset))).collect()
+    let offsets = |s: &Sequence| s.prefix.len() as u32..(s.prefix.len() + s.rows.len()) as u32;
+    sequences.flat_map(|(sequence, id)| offsets(sequence).map(move |offset| (*id, offset))).collect()
 }

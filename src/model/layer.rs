@@ -3,8 +3,7 @@
 //! x → x + o(attention(rope(norm(q)), rope(norm(k)), v)) → x + down(silu(gate) ⊙ up), each half on an RMSNorm of its
 //! input. Frozen weights take no gradient; adapters take part through [`Adapters`].
 
-use std::ops::Range;
-
+use super::batch::Sequence;
 use super::config::Config;
 use super::fresh::Tensors;
 use super::sites::{Adapters, Module, Norm, RowNoise, Saved, Site, TrainableAdapters};
@@ -279,7 +278,7 @@ impl Layer {
     pub(super) fn backward(
         &self,
         kept: Kept,
-        sequences: &[Range<usize>],
+        sequences: &[Sequence],
         pass: &Pass<'_>,
         adapters: &mut dyn TrainableAdapters,
         dx: &mut [f32],

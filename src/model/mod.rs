@@ -19,7 +19,7 @@ pub mod tensor_file;
 mod weight;
 mod weight_cache;
 
-pub use batch::{Batch, LossSum, Noise, Targets};
+pub use batch::{Batch, LossSum, Noise, Sequence, Targets};
 pub use checkpointing::Checkpointing;
 pub use config::{Config, Family};
 pub use decoder::{Decoder, KvCache};

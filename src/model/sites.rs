@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::batch::Noise;
 use super::layer::Linear;
+use crate::kernels::linear::Matrix;
 
 /// The linears of a decoder layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -154,8 +155,9 @@ pub trait TrainableAdapters: Adapters {
     /// Adds the gradient of the embedding: dx [tokens, hidden] at the rows `ids`.
     fn embedding_backward(&mut self, _ids: &[u32], _dx: &[f32]) {}
 
-    /// Adds the gradient of the head (the embedding where they are tied): h [rows, hidden], dlogits [rows, vocab].
-    fn head_backward(&mut self, _h: &[f32], _d_logits: &[f32]) {}
+    /// Adds the gradient of the head (the embedding where they are tied), whose
+    /// values are `head`: h [rows, hidden], dlogits [rows, vocab].
+    fn head_backward(&mut self, _head: Matrix<'_>, _h: &[f32], _d_logits: &[f32]) {}
 
     /// The same adapters for a forward pass.
     fn as_adapters(&self) -> &dyn Adapters;

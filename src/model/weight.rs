@@ -71,6 +71,8 @@ enum Storage {
     Quantised { map: Arc<Mapped>, start: usize, form: Form },
     /// Values that could not be used where they lie: misaligned in the file, or made in memory.
     Owned(Arc<Vec<f32>>),
+    /// Values made in memory and rounded, to be multiplied faster.
+    OwnedBf16(Arc<Vec<bf16>>),
 }
 
 impl Weight {
@@ -107,6 +109,7 @@ impl Weight {
     pub fn bytes(&self) -> usize {
         match &self.storage {
             Storage::Owned(values) => values.len() * 4,
+            Storage::OwnedBf16(values) => values.len() * 2,
             Storage::Mapped { dtype, .. } => self.rows * self.cols * element_bytes(*dtype),
             Storage::Quantised { form, .. } => form.bytes(self.rows, self.cols),
         }
@@ -130,6 +133,7 @@ impl Weight {
     pub fn matrix(&self) -> Matrix<'_> {
         let values = match &self.storage {
             Storage::Owned(values) => Values::F32(values),
+            Storage::OwnedBf16(values) => Values::Bf16(values),
             Storage::Mapped { map, start, dtype } => mapped_values(map.bytes(), *start, *dtype, self.rows * self.cols),
             Storage::Quantised { map, start, form } => {
                 let bytes = &map.bytes()[*start..start + form.bytes(self.rows, self.cols)];
@@ -179,13 +183,24 @@ impl TensorMut<'_> {
         }
     }
 
-    /// Replaces its values; a mapped weight becomes one in memory.
+    /// Holds a matrix in memory, rounded to bf16.
+    pub(super) fn round_to_bf16(self) {
+        if let TensorMut::Matrix(weight) = self {
+            let values = TensorMut::Matrix(&mut *weight).to_f32().into_iter().map(bf16::from_f32).collect();
+            weight.storage = Storage::OwnedBf16(Arc::new(values));
+        }
+    }
+
+    /// Replaces its values; a mapped weight becomes one in memory, one in bf16 rounds them.
     pub fn set(self, values: &[f32]) {
         match self {
             TensorMut::Vector(own) => own.copy_from_slice(values),
             TensorMut::Matrix(weight) => {
                 assert_eq!(values.len(), weight.rows * weight.cols);
-                if let Storage::Owned(own) = &mut weight.storage
+                if let Storage::OwnedBf16(own) = &mut weight.storage {
+                    let own = Arc::make_mut(own);
+                    own.iter_mut().zip(values).for_each(|(own, value)| *own = bf16::from_f32(*value));
+                } else if let Storage::Owned(own) = &mut weight.storage
                     && let Some(own) = Arc::get_mut(own)
                 {
                     own.copy_from_slice(values);

@@ -22,7 +22,7 @@ pub fn evaluate(
         if stop() {
             return Ok(None);
         }
-        let (batch, targets) = collate(examples, chunk, 0);
+        let (batch, targets) = collate(examples, chunk, 0, true);
         sum.add(student.loss(&batch, &targets)?);
         observer.evaluating(chunk[0] + chunk.len(), examples.len());
     }

@@ -124,7 +124,7 @@ fn gradients(groups: &[&[usize]], dropout: f64) -> (LossSum, Vec<Vec<f32>>) {
             let first = |range: &std::ops::Range<usize>| {
                 targets.positions.iter().find(|p| range.contains(p)).map_or(1, |p| p + 1 - range.start)
             };
-            let rows = batch.sequences.iter().map(|r| (batch.input_ids[r.clone()].to_vec(), first(r)));
+            let rows = batch.sequences.iter().map(|s| (batch.input_ids[s.rows.clone()].to_vec(), first(&s.rows)));
             rows.collect::<Vec<_>>()
         })
         .collect();
@@ -133,7 +133,7 @@ fn gradients(groups: &[&[usize]], dropout: f64) -> (LossSum, Vec<Vec<f32>>) {
     let mut sum = LossSum::default();
     let mut first_id = 0;
     for indices in groups {
-        let (batch, targets) = collate(&examples, indices, first_id);
+        let (batch, targets) = collate(&examples, indices, first_id, false);
         first_id += indices.len() as u64;
         sum.add(student.loss_backward(&batch, &targets, Noise { seed: 3, step: 5 }).unwrap());
     }

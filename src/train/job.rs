@@ -172,7 +172,13 @@ impl Job {
         }
         let name = self.request.base_model.as_deref().unwrap_or(&self.entry.name);
         let trained = match folder {
-            Some(folder) => Trained::Whole(FullWeights::new(&mut decoder), folder),
+            Some(folder) => {
+                let masters = FullWeights::new(&mut decoder);
+                if settings.bf16 {
+                    decoder.round_to_bf16();
+                }
+                Trained::Whole(masters, folder)
+            }
             None => Trained::Adapter(Adapter::new(settings.adapter(name), &decoder, settings.seed)?),
         };
         let batches = Batches::new(&examples.lengths(), settings.batching());

@@ -20,11 +20,11 @@ pub(super) struct Prepared {
 }
 
 /// The batches of step `step`: examples keep their number within the step, whichever batch they are in.
-pub(super) fn prepare(examples: &Examples, step: u64, indices: Vec<Vec<usize>>) -> Prepared {
+pub(super) fn prepare(examples: &Examples, share: bool, step: u64, indices: Vec<Vec<usize>>) -> Prepared {
     let mut sequences = 0;
     let mut batches = Vec::with_capacity(indices.len());
     for indices in &indices {
-        batches.push(collate(examples, indices, sequences));
+        batches.push(collate(examples, indices, sequences, share));
         sequences += indices.len() as u64;
     }
     Prepared { step, indices, batches }
@@ -65,7 +65,7 @@ fn run(ready: &SyncSender<Prepared>, examples: &Examples, batches: &Batches, ste
         if step != steps.start && step % per_epoch == 0 {
             epoch = batches.epoch(step / per_epoch);
         }
-        let prepared = prepare(examples, step, epoch.step((step % per_epoch) as usize));
+        let prepared = prepare(examples, batches.shares(), step, epoch.step((step % per_epoch) as usize));
         if ready.send(prepared).is_err() {
             return;
         }
@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn steps_come_in_order_across_epochs_from_anywhere() {
         let examples = rows(11, 0);
-        let batching = Batching { seed: 1, batch_size: 2, accumulation: 2, packing: None, group_by_length: false };
+        let batching =
+            Batching { seed: 1, batch_size: 2, accumulation: 2, packing: None, share: true, group_by_length: false };
         let batches = Batches::new(&examples.lengths(), batching);
         for start in [0, 2, 3, 7] {
             std::thread::scope(|scope| {

@@ -52,7 +52,7 @@ pub(super) fn time(
     let per_epoch = batches.steps_per_epoch().max(1) as u64;
     let step = |step: u64| {
         let indices = batches.epoch(step / per_epoch).step((step % per_epoch) as usize);
-        prepare(examples, step, indices)
+        prepare(examples, batches.shares(), step, indices)
     };
     let begin = Instant::now();
     let first = step(0);
@@ -65,7 +65,8 @@ pub(super) fn time(
         for index in 0..prepared.batches.len() {
             if !late(&trial) {
                 computing += batch(student, &prepared, index)?;
-                trial.tokens += prepared.batches[index].0.len();
+                // Tokens of the examples, as the plan counts them, also where a shared prefix is computed once.
+                trial.tokens += prepared.indices[index].iter().map(|&i| examples.get(i).ids.len()).sum::<usize>();
             }
         }
         let start = Instant::now();

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::fsx;
 
 /// Changes whenever the same file would become other ids. Price of forgetting it: a run on rows of an older program.
-const FORMAT: &str = "expert-cli.tokens/1";
+const FORMAT: &str = "expert-cli.tokens/2";
 
 /// Sets of rows that are kept; the oldest goes first. Price: four bytes a token each.
 const KEPT: usize = 16;
@@ -56,7 +56,7 @@ fn bytes(examples: &Examples) -> Vec<u8> {
     let counts = json!({"counts": examples.counts, "rows": examples.rows.len(), "ids": examples.ids.len()});
     let mut body = format!("{counts}\n").into_bytes();
     for row in &examples.rows {
-        for number in [row.start as u64, row.end as u64, row.first_target as u64, row.line] {
+        for number in [row.start as u64, row.end as u64, row.first_target as u64, row.prefix as u64, row.line] {
             body.extend(number.to_le_bytes());
         }
     }
@@ -83,17 +83,18 @@ fn load(file: &Path, path: &Path) -> Option<Examples> {
     let number = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
     let (rows, ids) = (number(&head["rows"])?, number(&head["ids"])?);
     let numbers = &body[end + 1..];
-    if numbers.len() != rows * 32 + ids * 4 {
+    if numbers.len() != rows * 40 + ids * 4 {
         return None;
     }
-    let (rows, ids) = numbers.split_at(rows * 32);
+    let (rows, ids) = numbers.split_at(rows * 40);
     let (words, _) = rows.as_chunks::<8>();
     let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
-    let rows = words.chunks_exact(4).map(|row| Row {
+    let rows = words.chunks_exact(5).map(|row| Row {
         start: row[0] as usize,
         end: row[1] as usize,
         first_target: row[2] as usize,
-        line: row[3],
+        prefix: row[3] as usize,
+        line: row[4],
     });
     let (ids, _) = ids.as_chunks::<4>();
     Some(Examples {

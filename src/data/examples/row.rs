@@ -23,6 +23,8 @@ struct Parts {
 pub(super) struct Encoded {
     pub ids: Vec<u32>,
     pub first_target: usize,
+    /// Tokens in front of the question; 0: not known, or the schema stands behind it.
+    pub prefix: usize,
     pub layout: Option<Layout>,
 }
 
@@ -46,12 +48,24 @@ pub(super) fn encode(row: &Map<String, Value>, tokenizer: &dyn Encode, rule: &Ru
     };
     let failed = |error: anyhow::Error| Bad { reason: "the tokenizer failed", detail: error.to_string() };
     let mut ids = tokenizer.prompt(&parts.prompt).map_err(failed)?;
-    let first_target = if rule.train_on == TrainOn::All { 1 } else { ids.len() };
+    let prefix = match parts.layout.and_then(|layout| layout.question_at(&parts.prompt)) {
+        // The end of the part in front may be read otherwise when the question follows: count what agrees.
+        Some(at) => {
+            let head = tokenizer.prompt(&parts.prompt[..at]).map_err(failed)?;
+            head.iter().zip(&ids).take_while(|(a, b)| a == b).count()
+        }
+        None => 0,
+    };
+    let first_target = match rule.train_on {
+        TrainOn::All => 1,
+        TrainOn::Question if prefix > 0 => prefix,
+        TrainOn::Question | TrainOn::Answer => ids.len(),
+    };
     ids.extend(tokenizer.rest(&parts.answer).map_err(failed)?);
     if parts.close {
         ids.extend(tokenizer.eos());
     }
-    Ok(Encoded { ids, first_target, layout: parts.layout })
+    Ok(Encoded { ids, first_target, prefix, layout: parts.layout })
 }
 
 /// Renders a record of a known shape.
@@ -87,7 +101,7 @@ fn split(text: &str, train_on: TrainOn) -> Result<Parts, &'static str> {
                 Ok(Parts { prompt: String::new(), answer: text.to_owned(), close: true, layout: None })
             }
             TrainOn::All => Err("empty text"),
-            TrainOn::Answer => Err(UNKNOWN_LAYOUT),
+            TrainOn::Answer | TrainOn::Question => Err(UNKNOWN_LAYOUT),
         };
     };
     let (prompt, answer) = text.split_at(at);

@@ -62,33 +62,60 @@ impl Shape {
 /// Multiplications of a task below which waking a second thread for its heads costs more than it brings.
 const PARALLEL_FROM: usize = 1 << 17;
 
+/// Tokens that follow one another: each sees those before it, and before them a prefix that other sequences may share
+/// (its keys and values are computed once). Out of a shared prefix come the numbers that a copy of it would give, to the
+/// bit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sequence {
+    /// Its own tokens.
+    pub rows: Range<usize>,
+    /// The tokens that its first one stands behind: the rows of an earlier sequence without a prefix; mostly empty.
+    pub prefix: Range<usize>,
+}
+
+impl From<Range<usize>> for Sequence {
+    fn from(rows: Range<usize>) -> Self {
+        Self { rows, prefix: 0..0 }
+    }
+}
+
 /// Some queries of one sequence.
 #[derive(Debug, Clone, Copy)]
 struct Queries {
-    /// Where the sequence's keys begin, in tokens.
+    /// Where the sequence's keys begin behind its prefix, in tokens.
     start: usize,
-    /// Position of the first query in its sequence.
+    /// Where its prefix begins, in tokens.
+    prefix_start: usize,
+    /// Tokens of its prefix.
+    prefix: usize,
+    /// Position of the first query, counted from the start of the prefix.
     first: usize,
     /// How many follow one another.
     count: usize,
 }
 
-/// q [T, heads·d], k and v [T, kv_heads·d] → out [T, heads·d], lse [T, heads]. `sequences` tile 0..T.
+/// q [T, heads·d], k and v [T, kv_heads·d] → out [T, heads·d], lse [T, heads]. The rows of `sequences` tile 0..T.
 pub fn forward(
     shape: Shape,
-    sequences: &[Range<usize>],
+    sequences: &[Sequence],
     q: &[f32],
     k: &[f32],
     v: &[f32],
     out: &mut [f32],
     lse: &mut [f32],
 ) {
-    let tokens = sequences.last().map_or(0, |s| s.end);
+    let tokens = sequences.last().map_or(0, |s| s.rows.end);
     assert!(q.len() == tokens * shape.q_width() && lse.len() == tokens * shape.heads, "attention queries");
     assert!(k.len() == tokens * shape.kv_width(), "attention keys");
     let queries = sequences.iter().flat_map(|s| {
-        let step = shape.query_tile();
-        (0..s.len()).step_by(step).map(move |first| Queries { start: s.start, first, count: step.min(s.len() - first) })
+        let (step, prefix) = (shape.query_tile(), s.prefix.len());
+        (0..s.rows.len()).step_by(step).map(move |row| Queries {
+            start: s.rows.start,
+            prefix_start: s.prefix.start,
+            prefix,
+            first: prefix + row,
+            count: step.min(s.rows.len() - row),
+        })
     });
     attend(shape, queries, q, tile::Keys::Rows(k, v), out, lse);
 }
@@ -99,8 +126,13 @@ pub fn forward_cached(shape: Shape, q: &[f32], cache: &Cache, out: &mut [f32]) {
     let (rows, len) = (q.len() / shape.q_width(), cache.len());
     assert!(rows <= len, "cached attention");
     let step = shape.query_tile();
-    let queries =
-        (0..rows).step_by(step).map(|row| Queries { start: 0, first: len - rows + row, count: step.min(rows - row) });
+    let queries = (0..rows).step_by(step).map(|row| Queries {
+        start: 0,
+        prefix_start: 0,
+        prefix: 0,
+        first: len - rows + row,
+        count: step.min(rows - row),
+    });
     attend(shape, queries, q, tile::Keys::Cached(cache), out, &mut vec![0.0; rows * shape.heads]);
 }
 
@@ -125,7 +157,6 @@ fn attend(
         row += queries.count;
     }
     tasks.into_par_iter().for_each(|(queries, q, out, lse)| {
-        let keys = keys.from(queries.start * shape.kv_width());
         let head = |kv_head| tile::attend(shape, queries, kv_head, q, keys);
         let work = queries.count * (queries.first + queries.count) * shape.q_width();
         let tiles: Vec<_> = if work < PARALLEL_FROM {
@@ -166,6 +197,10 @@ mod tests {
             .collect()
     }
 
+    fn apart(lengths: &[usize]) -> Vec<Sequence> {
+        ranges(lengths).into_iter().map(Sequence::from).collect()
+    }
+
     #[test]
     fn reference_backward_is_the_slope() {
         for (shape, lengths) in &SHAPES[..2] {
@@ -192,11 +227,12 @@ mod tests {
             let d_out = random64(q.len(), 8);
             let (q32, k32, v32) = (narrow(&q), narrow(&k), narrow(&v));
             let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; tokens * shape.heads]);
-            forward(shape, &sequences, &q32, &k32, &v32, &mut out, &mut lse);
+            let own = apart(lengths);
+            forward(shape, &own, &q32, &k32, &v32, &mut out, &mut lse);
             assert_close(&out, &reference::forward(shape, &sequences, &q, &k, &v), 1e-5);
             let (mut dq, mut dk, mut dv) = (vec![9.0; q.len()], vec![9.0; k.len()], vec![9.0; v.len()]);
             let kept = Kept { q: &q32, k: &k32, v: &v32, out: &out, lse: &lse };
-            backward(shape, &sequences, kept, &narrow(&d_out), &mut dq, &mut dk, &mut dv);
+            backward(shape, &own, kept, &narrow(&d_out), &mut dq, &mut dk, &mut dv);
             let (want_q, want_k, want_v) = reference::backward(shape, &sequences, &q, &k, &v, &d_out);
             assert_close(&dq, &want_q, 2e-5);
             assert_close(&dk, &want_k, 2e-5);
@@ -211,7 +247,7 @@ mod tests {
         let k = narrow(&random64(tokens * shape.kv_width(), 10));
         let v = narrow(&random64(tokens * shape.kv_width(), 11));
         let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; tokens * shape.heads]);
-        forward(shape, &ranges(&[tokens]), &q, &k, &v, &mut out, &mut lse);
+        forward(shape, &apart(&[tokens]), &q, &k, &v, &mut out, &mut lse);
         let width = shape.kv_width();
         let mut cache = Cache::default();
         // In parts, and with a wrong turn that is taken back.
@@ -228,9 +264,66 @@ mod tests {
         }
     }
 
+    /// Three sequences behind one prefix, and the same three with a copy of it each.
+    #[test]
+    fn a_shared_prefix_counts_as_a_copy_in_front_of_each() {
+        for (shape, lengths) in [
+            (SHAPES[0].0, [7, 3, 1, 4]),
+            (SHAPES[2].0, [64, 40, 90, 5]),
+            (SHAPES[2].0, [101, 33, 70, 64]),
+            (SHAPES[3].0, [90, 30, 80, 5]),
+        ] {
+            let rows = ranges(&lengths);
+            let prefix = rows[0].clone();
+            let shared: Vec<Sequence> = (0..4)
+                .map(|i| Sequence { rows: rows[i].clone(), prefix: if i == 0 { 0..0 } else { prefix.clone() } })
+                .collect();
+            // Row i of the copies is row `from[i]` of the shared form; the prefix on its own comes first.
+            let from: Vec<usize> = std::iter::once(prefix.clone().collect::<Vec<_>>())
+                .chain(rows[1..].iter().map(|own| prefix.clone().chain(own.clone()).collect()))
+                .flatten()
+                .collect();
+            let copies = apart(&[0, 1, 2, 3].map(|i| lengths[0] * usize::from(i > 0) + lengths[i]));
+            let tokens: usize = lengths.iter().sum();
+            let (qw, kvw) = (shape.q_width(), shape.kv_width());
+            let spread = |x: &[f32], width: usize| -> Vec<f32> {
+                from.iter().flat_map(|row| &x[row * width..(row + 1) * width]).copied().collect()
+            };
+            let q = narrow(&random64(tokens * qw, 20));
+            let (k, v) = (narrow(&random64(tokens * kvw, 21)), narrow(&random64(tokens * kvw, 22)));
+            let d_out = narrow(&random64(tokens * qw, 23));
+            let run = |sequences: &[Sequence], q: &[f32], k: &[f32], v: &[f32], d_out: &[f32]| {
+                let (mut out, mut lse) = (vec![0.0; q.len()], vec![0.0; q.len() / qw * shape.heads]);
+                forward(shape, sequences, q, k, v, &mut out, &mut lse);
+                let (mut dq, mut dk, mut dv) = (vec![9.0; q.len()], vec![9.0; k.len()], vec![9.0; v.len()]);
+                backward(shape, sequences, Kept { q, k, v, out: &out, lse: &lse }, d_out, &mut dq, &mut dk, &mut dv);
+                (out, dq, dk, dv)
+            };
+            let (out, dq, dk, dv) = run(&shared, &q, &k, &v, &d_out);
+            // A copy's prefix rows answer for nothing: only the prefix on its own and the own rows have a gradient.
+            let mut d_copies = spread(&d_out, qw);
+            for copy in &copies[1..] {
+                d_copies[copy.rows.start * qw..(copy.rows.start + lengths[0]) * qw].fill(0.0);
+            }
+            let want = run(&copies, &spread(&q, qw), &spread(&k, kvw), &spread(&v, kvw), &d_copies);
+            assert_eq!(spread(&out, qw), want.0, "the same to the bit");
+            let gathered = |x: &[f32], width: usize| -> Vec<f64> {
+                let mut sums = vec![0.0; tokens * width];
+                for (row, x) in from.iter().zip(x.chunks_exact(width)) {
+                    sums[row * width..].iter_mut().zip(x).for_each(|(sum, x)| *sum += f64::from(*x));
+                }
+                sums
+            };
+            assert_close(&dq, &gathered(&want.1, qw), 1e-5);
+            assert_close(&dk, &gathered(&want.2, kvw), 1e-5);
+            assert_close(&dv, &gathered(&want.3, kvw), 1e-5);
+        }
+    }
+
     #[test]
     fn the_number_of_threads_does_not_change_a_bit() {
-        let (shape, sequences) = (SHAPES[3].0, ranges(&[100, 33, 130]));
+        let (shape, mut sequences) = (SHAPES[3].0, apart(&[100, 33, 130]));
+        sequences[2].prefix = 0..100;
         let q = narrow(&random64(263 * shape.q_width(), 12));
         let (k, v) = (narrow(&random64(263 * shape.kv_width(), 13)), narrow(&random64(263 * shape.kv_width(), 14)));
         let run = |threads| {

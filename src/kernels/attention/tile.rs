@@ -31,17 +31,20 @@ pub(super) enum Keys<'a> {
     Cached(&'a Cache),
 }
 
-impl Keys<'_> {
-    /// Rows from a number on: where a sequence begins. A cache has one sequence only.
-    pub(super) fn from(self, start: usize) -> Self {
-        match self {
-            Keys::Rows(k, v) => Keys::Rows(&k[start..], &v[start..]),
-            Keys::Cached(_) => self,
-        }
-    }
+/// The keys `first..first + count` of a sequence behind a prefix of `prefix` tokens as pieces of neighbouring rows:
+/// (first column of the tile, first row, rows).
+pub(super) fn pieces(
+    (prefix_start, prefix, start): (usize, usize, usize),
+    first: usize,
+    count: usize,
+) -> impl Iterator<Item = (usize, usize, usize)> {
+    let shared = prefix.saturating_sub(first).min(count);
+    let own = (shared, (start + first + shared).saturating_sub(prefix), count - shared);
+    [(0, prefix_start + first, shared), own].into_iter().filter(|(_, _, rows)| *rows > 0)
 }
 
-/// Attends `queries` (their rows are `q`) with the heads of `kv_head`; keys begin at the sequence's first token.
+/// Attends `queries` (their rows are `q`) with the heads of `kv_head`; keys begin at the first token of the sequence's
+/// prefix.
 pub(super) fn attend(shape: Shape, queries: Queries, kv_head: usize, q: &[f32], from: Keys<'_>) -> Tile {
     let (d, group) = (shape.head_dim, shape.group());
     let rows = queries.count * group;
@@ -57,9 +60,12 @@ pub(super) fn attend(shape: Shape, queries: Queries, kv_head: usize, q: &[f32], 
         let count = KEYS.min(end - first);
         let (keys, values) = match from {
             Keys::Rows(k, v) => {
-                let at = first * shape.kv_width() + kv_head * d;
-                small::transpose(&mut keys, KEYS, &k[at..], shape.kv_width(), (count, d));
-                gather(&mut values[..count * d], &v[at..], (shape.kv_width(), 0, d), 1.0);
+                let place = (queries.prefix_start, queries.prefix, queries.start);
+                for (column, row, rows) in pieces(place, first, count) {
+                    let at = row * shape.kv_width() + kv_head * d;
+                    small::transpose(&mut keys[column..], KEYS, &k[at..], shape.kv_width(), (rows, d));
+                    gather(&mut values[column * d..(column + rows) * d], &v[at..], (shape.kv_width(), 0, d), 1.0);
+                }
                 (keys.as_slice(), values.as_slice())
             }
             Keys::Cached(cache) => cache.tile(first / KEYS, kv_head, d),

@@ -29,9 +29,12 @@ pub(super) fn ladder(settings: &Settings, sizes: &Sizes, now: &Memory) -> Vec<Ad
     let mut sizes = sizes.clone();
     let mut ladder: Vec<Advice> = Vec::new();
     let mut before = now.total;
-    for rung in rungs(settings, sizes.lengths.iter().copied().max().unwrap_or(0)) {
+    for rung in rungs(settings, sizes.lengths.iter().map(|length| length.tokens).max().unwrap_or(0)) {
         if let Some(length) = rung.max_seq_length {
-            sizes.lengths.iter_mut().for_each(|tokens| *tokens = (*tokens).min(length));
+            for cut in &mut sizes.lengths {
+                cut.tokens = cut.tokens.min(length);
+                cut.prefix = cut.prefix.min(cut.tokens);
+            }
         }
         let after_change = Settings { ..(rung.change)(&climbed) };
         let batches = Batches::new(&sizes.lengths, after_change.batching());

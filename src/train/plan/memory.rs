@@ -6,9 +6,9 @@
 
 use serde::Serialize;
 
+use crate::data::batches::Length;
 use crate::kernels::cross_entropy::LOGIT_BYTES;
 use crate::model::{Checkpointing, Config, Family};
-use crate::train::optim::Rule;
 use crate::train::settings::{AdapterType, Settings};
 
 /// The program itself, threads, operand tiles of the products, in MiB; see the measurements in `docs/LOG.md`.
@@ -23,7 +23,7 @@ pub struct Sizes {
     /// Shapes of the decoder.
     pub config: Config,
     /// Tokens of every row.
-    pub lengths: Vec<usize>,
+    pub lengths: Vec<Length>,
     /// Share of tokens that are targets.
     pub target_share: f64,
     /// Numbers of every trainable tensor.
@@ -57,11 +57,11 @@ impl Memory {
         let mib = |bytes: f64| (bytes / f64::from(1 << 20) * 10.0).round() / 10.0;
         let full = settings.adapter_type == AdapterType::Full;
         let weights = if full { 0.0 } else { mib(sizes.weight_bytes as f64) };
-        let trained = mib(trained_bytes(settings.optim, full, &sizes.parameters));
+        let trained = mib(trained_bytes(settings, &sizes.parameters));
         let floats = Floats::new(settings, &sizes.config);
         let activations = mib(floats.kept(settings.gradient_checkpointing) * tokens as f64 * 4.0);
         let working = mib(floats.backward.mul_add(tokens as f64 * 4.0, 0.0).max(head_bytes(sizes, tokens)));
-        let ids: usize = sizes.lengths.iter().map(|length| length * 4 + 40).sum();
+        let ids: usize = sizes.lengths.iter().map(|length| length.tokens * 4 + 48).sum();
         let program = PROGRAM_MIB + mib(ids as f64 + sizes.vocabulary as f64 * TOKENIZER_BYTES);
         let total = ((weights + trained + activations + working + program) * 10.0).round() / 10.0;
         Self { weights, trained, activations, working, program, total }
@@ -74,9 +74,13 @@ impl Memory {
 }
 
 /// Value and gradient, moments, and of a whole model the decoder's copy.
-fn trained_bytes(rule: Rule, full: bool, parameters: &[usize]) -> f64 {
-    let copies = if full { 12 } else { 8 };
-    parameters.iter().map(|&len| copies * len + rule.state_bytes(len)).sum::<usize>() as f64
+fn trained_bytes(settings: &Settings, parameters: &[usize]) -> f64 {
+    let copies = match settings.adapter_type {
+        AdapterType::Full if settings.bf16 => 10,
+        AdapterType::Full => 12,
+        _ => 8,
+    };
+    parameters.iter().map(|&len| copies * len + settings.optim.state_bytes(len)).sum::<usize>() as f64
 }
 
 /// Logits of a chunk of targets; hidden states and gradients of all targets.

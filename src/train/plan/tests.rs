@@ -15,7 +15,7 @@ fn sizes() -> Sizes {
     });
     Sizes {
         config: Config::from_value(&config).unwrap(),
-        lengths: vec![1000, 500, 800, 300, 100],
+        lengths: [1000, 500, 800, 300, 100].map(Length::from).to_vec(),
         target_share: 0.1,
         parameters: vec![100_000, 1000],
         weight_bytes: 1 << 20,

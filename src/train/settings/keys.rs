@@ -32,6 +32,7 @@ pub const HONOURED: &[&str] = &[
     "adam_beta2",
     "adam_epsilon",
     "save_dtype",
+    "bf16",
     "max_grad_norm",
     "max_seq_length",
     "packing",
@@ -64,7 +65,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("activation_checkpointing", "gradient_checkpointing"),
 ];
 
-const PRECISION: &str = "base weights stay in the type they are stored in, arithmetic and adapter are f32";
+pub const PRECISION: &str = "base weights stay in the type they are stored in, arithmetic and adapter are f32";
 const ATTENTION: &str = "there is one attention here, exact and without padding";
 const RECOMPUTE: &str =
     "gradient_checkpointing says whether layers run again for their backward, and there is one way to do it";
@@ -75,7 +76,6 @@ const LOADER: &str = "token ids are held in memory, there are no loader processe
 const MEANINGLESS: &[(&str, &str)] = &[
     ("use_unsloth", "the trainer is built in"),
     ("fp16", PRECISION),
-    ("bf16", PRECISION),
     ("use_tf32", PRECISION),
     ("use_sdpa", ATTENTION),
     ("flash_attention_2", ATTENTION),

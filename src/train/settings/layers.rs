@@ -139,10 +139,11 @@ pub fn resolve(layers: &Layers) -> Result<Resolved> {
         adam_epsilon: r.number("adam_epsilon", d.adam_epsilon, |x| x > 0.0, "above 0")?,
         max_grad_norm: r.number("max_grad_norm", d.max_grad_norm, |x| x >= 0.0, "0 (no clipping) or more")?,
         save_dtype: r.one_of("save_dtype", &["float32", "bfloat16"], d.save_dtype)?,
+        bf16: r.or("bf16", d.bf16)?,
         max_seq_length: r.within("max_seq_length", d.max_seq_length, 2, 1 << 24)?,
         packing: r.or("packing", d.packing)?,
         group_by_length: r.or("group_by_length", d.group_by_length)?,
-        train_on: r.one_of("train_on", &["answer", "all"], d.train_on)?,
+        train_on: r.one_of("train_on", &["answer", "question", "all"], d.train_on)?,
         gradient_checkpointing: r.gradient_checkpointing()?.unwrap_or(d.gradient_checkpointing),
         seed: r.or("seed", d.seed)?,
         logging_steps: r.within("logging_steps", d.logging_steps as usize, 1, usize::MAX)? as u64,
@@ -169,6 +170,9 @@ pub fn resolve(layers: &Layers) -> Result<Resolved> {
             continue;
         }
         r.note(key, "adapter_type full trains every weight, there is no adapter");
+    }
+    if !full && settings.bf16 {
+        r.note("bf16", keys::PRECISION);
     }
     if !full && r.origins.contains_key("save_dtype") {
         r.note("save_dtype", "adapters are always stored in float32");

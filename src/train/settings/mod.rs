@@ -101,6 +101,7 @@ pub struct Settings {
     pub adam_epsilon: f64,
     pub max_grad_norm: f64,
     pub save_dtype: SaveDtype,
+    pub bf16: bool,
     pub max_seq_length: usize,
     pub packing: bool,
     pub group_by_length: bool,
@@ -149,6 +150,7 @@ impl Default for Settings {
             adam_epsilon: 1e-8,
             max_grad_norm: 1.0,
             save_dtype: SaveDtype::Float32,
+            bf16: false,
             max_seq_length: 2048,
             packing: false,
             group_by_length: false,
@@ -205,6 +207,8 @@ impl Settings {
             batch_size: self.batch_size,
             accumulation: self.gradient_accumulation_steps,
             packing: self.packing.then_some(self.max_seq_length),
+            // Masks of dropout differ between examples, so nothing of them is alike.
+            share: self.dropout == 0.0 || self.adapter_type == AdapterType::Full,
             group_by_length: self.group_by_length,
         }
     }
