@@ -19,18 +19,26 @@ pub(super) struct Noun {
 #[derive(Debug)]
 struct Lexicon {
     nouns: HashMap<String, (String, usize)>,
+    /// Masculine and feminine of what stands behind its noun.
+    adjectives: HashMap<String, [String; 2]>,
     contractions: Vec<(String, String)>,
 }
 
 impl Lexicon {
-    /// Lines `english = word m|f`; lines `~ de o = do` are contractions.
+    /// Lines `english = word m|f`; lines `* english = masculine/feminine` are adjectives, `~ de o = do` contractions.
     fn parse(text: &str) -> Self {
-        let mut lexicon = Self { nouns: HashMap::new(), contractions: Vec::new() };
+        let mut lexicon = Self { nouns: HashMap::new(), adjectives: HashMap::new(), contractions: Vec::new() };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let Some((left, right)) = line.split_once('=') else { continue };
             let (left, right) = (left.trim(), right.trim());
             if let Some(left) = left.strip_prefix('~') {
                 lexicon.contractions.push((format!(" {} ", left.trim()), format!(" {right} ")));
+                continue;
+            }
+            if let Some(left) = left.strip_prefix('*') {
+                let (masculine, feminine) = right.split_once('/').unwrap_or((right, right));
+                let forms = [masculine.to_owned(), feminine.to_owned()];
+                lexicon.adjectives.insert(left.trim().to_owned(), forms);
                 continue;
             }
             let (word, gender) = right.rsplit_once(' ').unwrap_or((right, "m"));
@@ -39,10 +47,17 @@ impl Lexicon {
         lexicon
     }
 
-    /// A noun of the words: the whole, else head and complement (`customer name` → nome de cliente).
+    /// A noun of the words: the whole, else noun and adjective (`monthly price` → preço mensal), else head and complement
+    /// (`customer name` → nome de cliente).
     fn noun(&self, said: &str) -> Option<(String, usize)> {
         if let Some((word, form)) = self.nouns.get(said) {
             return Some((word.clone(), *form));
+        }
+        if let Some((first, rest)) = said.split_once(' ')
+            && let Some(adjective) = self.adjectives.get(first)
+            && let Some((noun, form)) = self.noun(rest)
+        {
+            return Some((format!("{noun} {}", adjective.get(form)?), form));
         }
         let words: Vec<&str> = said.split(' ').collect();
         for cut in 1..words.len() {
@@ -76,6 +91,10 @@ pub(super) fn noun(said: &str, plural: bool, language: &str) -> Noun {
     Noun { text, form: usize::from(vowel) }
 }
 
+/// Plurals that no rule gives.
+const IRREGULAR: &[(&str, &str)] =
+    &[("cidadão", "cidadãos"), ("mão", "mãos"), ("órgão", "órgãos"), ("juiz", "juízes"), ("difícil", "difíceis")];
+
 /// The first word takes the plural, and an adjective behind it too.
 fn portuguese_plural(text: &str) -> String {
     let mut words: Vec<String> = text.split(' ').map(str::to_owned).collect();
@@ -89,10 +108,14 @@ fn portuguese_plural(text: &str) -> String {
 }
 
 fn portuguese_plural_word(word: &str) -> String {
+    if let Some((_, many)) = IRREGULAR.iter().find(|(one, _)| *one == word) {
+        return (*many).to_owned();
+    }
+    let stressed = word.chars().any(|c| "áéíóúâêô".contains(c));
     let cut = |end: &str, with: &str| word.strip_suffix(end).map(|stem| format!("{stem}{with}"));
     cut("ão", "ões")
         .or_else(|| cut("al", "ais"))
-        .or_else(|| cut("el", "éis"))
+        .or_else(|| cut("el", if stressed { "eis" } else { "éis" }))
         .or_else(|| cut("ol", "óis"))
         .or_else(|| cut("il", "is"))
         .or_else(|| cut("m", "ns"))
@@ -137,6 +160,9 @@ mod tests {
         assert_eq!(noun("country", true, "pt").text, "países");
         assert_eq!(noun("boat rental", true, "pt").text, "boat rentals");
         assert_eq!(noun("customer city", false, "pt"), Noun { text: "cidade de cliente".into(), form: 1 });
+        assert_eq!(noun("furniture", true, "pt").text, "móveis");
+        assert_eq!(noun("monthly price", true, "pt").text, "preços mensais");
+        assert_eq!(noun("new delivery", false, "pt"), Noun { text: "entrega nova".into(), form: 1 });
         assert_eq!(noun("blorpa", false, "pt"), Noun { text: "blorpa".into(), form: 1 });
         assert_eq!(contract("o nome de os clientes de a cidade", "pt"), "o nome dos clientes da cidade");
     }

@@ -10,19 +10,32 @@ use crate::fsx;
 /// The files that come with the program.
 const EMBEDDED: &[(&str, &str)] = &[
     ("en/base.txt", include_str!("phrasing/en/base.txt")),
+    ("en/wide.txt", include_str!("phrasing/en/wide.txt")),
     ("en/direct.txt", include_str!("phrasing/en/direct.txt")),
     ("en/short.txt", include_str!("phrasing/en/short.txt")),
     ("en/business.txt", include_str!("phrasing/en/business.txt")),
     ("en/casual.txt", include_str!("phrasing/en/casual.txt")),
+    ("en/polite.txt", include_str!("phrasing/en/polite.txt")),
+    ("en/analyst.txt", include_str!("phrasing/en/analyst.txt")),
+    ("en/manager.txt", include_str!("phrasing/en/manager.txt")),
+    ("en/student.txt", include_str!("phrasing/en/student.txt")),
+    ("en/question.txt", include_str!("phrasing/en/question.txt")),
+    ("en/keywords.txt", include_str!("phrasing/en/keywords.txt")),
     ("en/held-out.txt", include_str!("phrasing/en/held-out.txt")),
     ("pt/base.txt", include_str!("phrasing/pt/base.txt")),
+    ("pt/wide.txt", include_str!("phrasing/pt/wide.txt")),
     ("pt/direct.txt", include_str!("phrasing/pt/direct.txt")),
     ("pt/short.txt", include_str!("phrasing/pt/short.txt")),
+    ("pt/gentil.txt", include_str!("phrasing/pt/gentil.txt")),
+    ("pt/analista.txt", include_str!("phrasing/pt/analista.txt")),
+    ("pt/pergunta.txt", include_str!("phrasing/pt/pergunta.txt")),
+    ("pt/gerente.txt", include_str!("phrasing/pt/gerente.txt")),
+    ("pt/palavras.txt", include_str!("phrasing/pt/palavras.txt")),
     ("pt/held-out.txt", include_str!("phrasing/pt/held-out.txt")),
 ];
 
 /// Slots that a line may leave out: a row is known by its label, and a link goes without saying.
-const SOFT: &[&str] = &["label", "link", "middle", "owner", "superior"];
+const SOFT: &[&str] = &["label", "link", "middle", "ordered", "owner", "superior"];
 
 /// A slot or text of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,6 +153,18 @@ impl Rules {
     }
 }
 
+#[cfg(test)]
+impl Line {
+    /// Words outside the slots.
+    pub fn words(&self) -> usize {
+        let words = |piece: &Piece| match piece {
+            Piece::Text(text) => text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).count(),
+            Piece::Slot { .. } => 0,
+        };
+        self.pieces.iter().map(words).sum()
+    }
+}
+
 impl RuleFile {
     fn parse(text: &str, name: &str) -> Result<Self> {
         let mut file = Self {
@@ -193,6 +218,12 @@ impl RuleFile {
     #[cfg(test)]
     pub fn sections(&self) -> impl Iterator<Item = &str> {
         self.sections.keys().map(String::as_str)
+    }
+
+    /// All lines, each with its section.
+    #[cfg(test)]
+    pub fn all_lines(&self) -> impl Iterator<Item = (&str, &Line)> {
+        self.sections.iter().flat_map(|(section, lines)| lines.iter().map(move |line| (section.as_str(), line)))
     }
 
     /// Whether it has lines of its own for a section.

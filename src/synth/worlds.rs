@@ -25,6 +25,48 @@ const COMMON_NAMES: &[(&str, &str)] = &[
     ("division", "department"),
     ("learner", "student"),
     ("broker", "agent"),
+    ("shopper", "customer"),
+    ("merchandise", "product"),
+    ("basket", "order"),
+    ("basket line", "order item"),
+    ("staff member", "employee"),
+    ("business unit", "department"),
+    ("undergraduate", "student"),
+    ("lecturer", "instructor"),
+    ("module", "course"),
+    ("sick person", "patient"),
+    ("surgeon", "physician"),
+    ("recording act", "artist"),
+    ("long play", "album"),
+    ("nation", "country"),
+    ("province", "region"),
+    ("novelist", "author"),
+    ("novel", "book"),
+    ("grocery", "product"),
+    ("suite", "room"),
+    ("lodger", "guest"),
+    ("saver", "customer"),
+    ("faculty", "department"),
+    ("corporate client", "customer"),
+    ("viewer", "user"),
+    ("profile", "user"),
+    ("deal", "sale"),
+    ("cashier", "employee"),
+    ("vacancy", "job"),
+    ("payee", "employee"),
+    ("drug", "medication"),
+    ("consultation", "appointment"),
+    ("dish", "product"),
+    ("museum visit", "visit"),
+    ("shop", "store"),
+    ("singer", "artist"),
+    ("song", "track"),
+    ("bank transfer", "transaction"),
+    ("savings book", "account"),
+    ("flat", "apartment"),
+    ("dentist", "physician"),
+    ("call agent", "employee"),
+    ("caller", "customer"),
 ];
 
 static DOMAINS: LazyLock<Vec<Domain>> = LazyLock::new(|| domains(include_str!("domains.txt")));
@@ -143,7 +185,7 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
     let writing = Writing::draw(draws);
     let pseudo = draws.chance(PSEUDO);
     let declared = draws.chance(DECLARED_KEYS);
-    let common = if chosen.len() >= 4 && draws.chance(0.6) { draws.below(COMMON_NAMES.len()) } else { usize::MAX };
+    let common = common(domain, &chosen, draws);
     // What each table is called here, and what its key is.
     let said: Vec<String> = chosen
         .iter()
@@ -152,8 +194,8 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
             if pseudo && draws.chance(0.6) {
                 return syllables(draws).to_lowercase();
             }
-            match COMMON_NAMES.get(common) {
-                Some((own, other)) if *own == entity.names[0] => (*other).to_owned(),
+            match common {
+                Some((own, other)) if own == entity.names[0] => other.to_owned(),
                 _ => draws.pick(&entity.names).cloned().unwrap_or_default(),
             }
         })
@@ -199,6 +241,16 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
         tables.push(table);
     }
     Schema::from_tables(dialect, tables)
+}
+
+/// The one table, if any, that is called as in the databases for measuring.
+fn common(domain: &Domain, chosen: &[usize], draws: &mut Draws) -> Option<(&'static str, &'static str)> {
+    let named = |own: &str| chosen.iter().any(|at| domain.tables[*at].names[0] == own);
+    let usable: Vec<(&str, &str)> = COMMON_NAMES.iter().copied().filter(|(own, _)| named(own)).collect();
+    if chosen.len() < 4 || !draws.chance(0.8) {
+        return None;
+    }
+    draws.pick(&usable).copied()
 }
 
 /// Tables that hang together, at least one with something to ask about.
@@ -298,6 +350,46 @@ mod tests {
             seen.insert(schema.to_ddl());
         }
         assert!(seen.len() > 290, "{}", seen.len());
+    }
+
+    /// Tables of the databases for measuring, as words.
+    fn measured() -> Vec<(&'static str, Vec<String>)> {
+        let lines = include_str!("measured.txt").lines().filter(|line| !line.starts_with('#'));
+        let said = |name: &str| words::table(name).join(" ");
+        lines
+            .filter_map(|line| line.split_once(':'))
+            .map(|(database, tables)| (database, tables.split_whitespace().map(said).collect()))
+            .collect()
+    }
+
+    #[test]
+    fn no_domain_shares_a_name_with_a_database_for_measuring() {
+        let measured = measured();
+        assert_eq!(measured.len(), 10);
+        for (database, tables) in &measured {
+            for domain in DOMAINS.iter() {
+                for name in domain.tables.iter().flat_map(|table| &table.names) {
+                    assert!(!tables.contains(&words::table(name).join(" ")), "{database} has a `{name}` too");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_database_shares_a_third_of_its_names_with_one_for_measuring() {
+        let measured = measured();
+        let mut shared = 0;
+        for seed in 0..3000 {
+            let schema = schema(&mut Draws::new(&[seed, 5]), Dialect::Sqlite);
+            let own: Vec<String> =
+                schema.tables().iter().map(|table| words::table(table.name.text()).join(" ")).collect();
+            for (database, tables) in &measured {
+                let count = own.iter().filter(|name| tables.contains(name)).count();
+                shared += count;
+                assert!(count * 10 < own.len() * 3, "{database}: {own:?}");
+            }
+        }
+        assert!(shared > 100, "the common names are hardly used: {shared}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn order_phrase(maker: &Maker<'_>, table: usize, column: usize, descending: bool
         (true, true) => "order newest",
         (true, false) => "order oldest",
     };
-    Phrase::new(key).column("column", table, column)
+    Phrase::new(key).column("column", table, column).table("ordered", table)
 }
 
 fn sorted_rows(maker: &mut Maker<'_>, filter: f64) -> Option<Draft> {
