@@ -1,6 +1,7 @@
 //! The estimate against arithmetic by hand, and the ladder.
 
 use super::*;
+use crate::data::batches::Length;
 use crate::error::{Exit, classify};
 use crate::model::{Checkpointing, Config};
 use crate::train::optim::Rule;
