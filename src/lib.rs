@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod fsx;
+pub mod page;
 
 pub mod kernels;
 pub mod manifest;

@@ -1,5 +1,6 @@
 //! What `chat` and `infer` share: finding and loading who answers, the tables, the flags, and an answer as JSON.
 
+mod base;
 pub(super) mod best;
 pub(super) mod crew;
 pub(super) mod database;
@@ -268,7 +269,7 @@ fn adapter_dir(dir: &Path) -> Result<PathBuf> {
 }
 
 /// The manifest of the expert folder that a run's adapter lies in: `weights/<model>/checkpoint-N` is three levels deep.
-fn manifest_above(dir: &Path) -> Result<Option<Manifest>> {
+pub(super) fn manifest_above(dir: &Path) -> Result<Option<Manifest>> {
     let absolute = std::path::absolute(dir)?;
     let file = absolute.ancestors().take(4).map(|folder| folder.join("manifest.json")).find(|file| file.is_file());
     file.map(|file| Manifest::load(&file)).transpose()

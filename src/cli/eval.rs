@@ -1,126 +1,181 @@
-//! `eval`: answers judged by execution over a suite.
+//! `eval`: answers judged by execution over a suite; scores with intervals, comparisons, a page, every failure kept.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod answers;
+mod metrics;
+mod show;
+mod sides;
+
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::answering::live::catch_interrupts;
 use super::args::eval::Args;
-use super::ui::{Table, Ui};
-use crate::db::Limits;
+use super::ui::Ui;
+use crate::db::Source;
 use crate::error::{Problem, Result};
-use crate::eval::{self, Outcome, Suite, statistics};
+use crate::eval::report::{self, Baseline, Report};
+use crate::eval::{self, Databases, Form, Judge, Outcome, Request, Score, Suite};
 use crate::fsx;
+use crate::manifest::last_component;
+use crate::sql::Dialect;
+use answers::Course;
+use sides::Sides;
 
-/// Answers by item and language: the SQL and the seconds it took.
-type Predictions = BTreeMap<(String, String), (String, Option<f64>)>;
-
-/// Failures that are shown; all of them are in `--outcomes`.
-const SHOWN_FAILURES: usize = 5;
+/// What is written into the folder of `--output`.
+const OUTCOMES: &str = "outcomes.jsonl";
+const SUMMARY: &str = "summary.json";
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
-    let suite = Suite::load(&args.suite, &args.suites)?;
-    let limits = Limits::default();
-    let judged = |file: &Path| -> Result<Vec<Outcome>> {
-        let predictions = predictions(file, &suite, &args.lang)?;
-        eval::score(&suite, &args.lang, &predictions, &limits)
+    catch_interrupts();
+    let suite = Suite::open(&Request {
+        name: &args.suite,
+        folders: &args.suites,
+        db_dir: args.db_dir.as_deref(),
+        given: args.db.as_ref(),
+        only: &args.only_databases,
+    })?;
+    let server = match (&args.db, suite.form) {
+        (Some(Source::Postgres(address)), Form::Own) => Some(address.clone()),
+        (None, _) | (_, Form::Pairs) => None,
+        (Some(_), form) => {
+            return Err(Problem::usage(format!("--db does not go with a suite of the form {}", form.name()))
+                .detail("it brings databases of its own")
+                .hint("--db is for pairs of question and SQL; of postgres://…, the server for a suite of ours")
+                .into());
+        }
     };
-    let outcomes = judged(&args.predictions)?;
-    if outcomes.is_empty() {
-        return Err(Problem::usage(format!("the suite asks nothing in {}", args.lang.join(", "))).into());
+    let mut judge = Judge::new(answers_in(args, &suite)?);
+    if args.official {
+        judge = judge.official();
     }
-    let mut body = eval::summary(&outcomes);
-    body["suite"] = json!(suite.name);
-    body["predictions"] = json!(args.predictions);
-    if let Some(file) = &args.baseline {
-        let others = judged(file)?;
-        let only = |a: &[Outcome], b: &[Outcome]| a.iter().zip(b).filter(|(a, b)| a.right && !b.right).count();
-        let (ours, theirs) = (only(&outcomes, &others), only(&others, &outcomes));
-        body["baseline"] = json!({
-            "predictions": file,
-            "scores": eval::summary(&others),
-            "only_ours_right": ours,
-            "only_baseline_right": theirs,
-            "mcnemar_p": statistics::mcnemar(ours, theirs),
-        });
+    judge.timed_runs = args.ves.unwrap_or(0);
+    let databases = Databases::new(server, args.row_seeds)?;
+    let mut course = Course::new(args, &suite, databases, judge, ui)?;
+    for (id, why) in course.skipped.iter().take(3) {
+        ui.warn(&super::ui::escape(&format!("{id} is left out: {why}")));
     }
-    if let Some(path) = &args.outcomes {
-        let lines: String = outcomes.iter().map(|outcome| outcome.to_json().to_string() + "\n").collect();
-        fsx::write_atomic(path, lines.as_bytes())?;
-        body["outcomes"] = json!(path);
+    let sides = sides::ask(&mut course)?;
+    let mut body = body(&course, &sides);
+    if args.select || args.write_metrics {
+        metrics::write(&course, &sides, &mut body, ui)?;
     }
+    write(args, &suite, &sides, &mut body)?;
     if ui.is_json() {
         return ui.json("expert-cli.eval/1", body);
     }
-    show(&body, &outcomes, ui)?;
-    if args.outcomes.is_none() {
-        ui.next("the same command with --outcomes outcomes.jsonl keeps every failure with both results");
-    }
-    Ok(())
+    show::show(&body, &sides.own.outcomes, ui)
 }
 
-/// Reads predictions; an id that the suite does not know is an error, so that a wrong file is not a score of 0.
-fn predictions(file: &Path, suite: &Suite, languages: &[String]) -> Result<Predictions> {
-    let mut found = Predictions::new();
-    for (number, line) in fsx::read_text(file)?.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let wrong = |why: &str| {
-            Problem::input(format!("{}:{}: {why}", file.display(), number + 1))
-                .hint("one JSON object a line: {\"id\": …, \"sql\": …, \"language\": \"en\"}")
-        };
-        let row: Value = serde_json::from_str(line).map_err(|error| wrong(&format!("no JSON: {error}")))?;
-        let id = row["id"].as_str().ok_or_else(|| wrong("no `id`"))?;
-        let sql = row["sql"].as_str().or_else(|| row["answer"].as_str()).ok_or_else(|| wrong("no `sql`"))?;
-        if !suite.items.iter().any(|item| item.id == id) {
-            return Err(wrong(&format!("the suite {} has no item `{id}`", suite.name)).into());
-        }
-        let seconds = row["seconds"].as_f64();
-        let languages = match row["language"].as_str() {
-            Some(language) => vec![language.to_owned()],
-            None => languages.to_vec(),
-        };
-        for language in languages {
-            if found.insert((id.to_owned(), language), (sql.to_owned(), seconds)).is_some() {
-                return Err(wrong(&format!("a second answer to `{id}`")).into());
-            }
-        }
-    }
-    Ok(found)
+/// The dialect of the answers: the flag's, else the suite's.
+fn answers_in(args: &Args, suite: &Suite) -> Result<Dialect> {
+    let Some(name) = &args.model.dialect else { return Ok(suite.dialect) };
+    Dialect::from_name(name).ok_or_else(|| {
+        Problem::usage(format!("`{name}` is no dialect")).hint("--dialect takes postgres, mysql or sqlite").into()
+    })
 }
 
-fn show(body: &Value, outcomes: &[Outcome], ui: &Ui) -> Result<()> {
-    let mut table = Table::new(["", "right", "of", "score", "95 % interval"]);
-    let percent = |value: &Value| value.as_f64().map_or_else(|| "–".into(), |share| format!("{:.1} %", share * 100.0));
-    let mut row = |name: &str, score: &Value| {
-        let interval = format!("{} – {}", percent(&score["low"]), percent(&score["high"]));
-        table.row([
-            name.to_owned(),
-            score["right"].to_string(),
-            score["n"].to_string(),
-            percent(&score["score"]),
-            interval,
-        ]);
-    };
-    row("execution", &body["execution"]);
-    row("valid SQL", &body["valid_sql"]);
-    row("schema-valid SQL", &body["schema_valid"]);
-    for group in ["by_language", "by_difficulty", "by_category"] {
-        for (name, score) in body[group].as_object().into_iter().flatten() {
-            row(name, score);
+fn body(course: &Course<'_>, sides: &Sides) -> Value {
+    let mut body = eval::summary(&sides.own.outcomes);
+    body["suite"] = json!(course.suite.name);
+    body["suite_form"] = json!(course.suite.form.name());
+    body["dialect"] = json!(course.judge.dialect.name());
+    body["official"] = json!(course.judge.official);
+    body["mended"] = if course.judge.official { json!([]) } else { json!(eval::MENDED) };
+    body["name"] = json!(sides.own.name);
+    body["answers"] = sides.own.who.clone();
+    body["skipped"] =
+        json!(course.skipped.iter().map(|(id, why)| json!({"id": id, "reason": why})).collect::<Vec<Value>>());
+    if let Some(baseline) = &sides.baseline {
+        body["baseline"] = against(&sides.own.outcomes, &baseline.outcomes);
+        body["baseline"]["name"] = json!(baseline.name);
+        body["baseline"]["answers"] = baseline.who.clone();
+        body["baseline"]["scores"] = eval::summary(&baseline.outcomes);
+    }
+    if let Some(best) = sides.best {
+        let ranked = sides.checkpoints.iter().map(|checkpoint| {
+            let mut row = Score::execution(&checkpoint.side.outcomes).to_json();
+            row["name"] = json!(checkpoint.name);
+            row["step"] = json!(checkpoint.step);
+            row["best_against_it"] = against(&sides.own.outcomes, &checkpoint.side.outcomes);
+            row
+        });
+        body["checkpoints"] = ranked.collect();
+        body["best"] = json!(sides.checkpoints[best].name);
+    }
+    body
+}
+
+/// The paired comparison of two sides.
+fn against(own: &[Outcome], other: &[Outcome]) -> Value {
+    let compared = eval::compare(own, other);
+    json!({
+        "only_ours_right": compared.only_first,
+        "only_baseline_right": compared.only_second,
+        "mcnemar_p": compared.p,
+    })
+}
+
+/// Writes every outcome and the scores into the folder of `--output`.
+fn write(args: &Args, suite: &Suite, sides: &Sides, body: &mut Value) -> Result<()> {
+    let folder = args.output.clone().unwrap_or_else(|| PathBuf::from("evaluations").join(&suite.name));
+    let lines: String = sides.own.outcomes.iter().map(|outcome| outcome.to_json().to_string() + "\n").collect();
+    fsx::write_atomic(&folder.join(OUTCOMES), lines.as_bytes())?;
+    body["outcomes"] = json!(folder.join(OUTCOMES));
+    fsx::write_atomic(&folder.join(report::FILE), page(suite, sides, body).as_bytes())?;
+    body["report"] = json!(folder.join(report::FILE));
+    let text = serde_json::to_string_pretty(body)? + "\n";
+    fsx::write_atomic(&folder.join(SUMMARY), text.as_bytes())
+}
+
+fn page(suite: &Suite, sides: &Sides, body: &Value) -> String {
+    let own = &sides.own;
+    let official = body["official"] == true;
+    let mut remarks =
+        vec![format!("{} questions in {}", own.outcomes.len(), body["dialect"].as_str().unwrap_or_default())];
+    let who = &own.who;
+    // The page may be shown to others: it names no folder of this machine.
+    if let Some(base) = who["base_model"].as_str() {
+        remarks.push(format!("on {}", last_component(base)));
+    }
+    for (key, what) in [("grammar", "grammar"), ("schema_guard", "schema guard"), ("temperature", "temperature")] {
+        let value = &who["settings"][key]["value"];
+        if !value.is_null() {
+            remarks
+                .push(format!("{what} {}", value.as_str().map_or_else(|| value.to_string(), last_component_of_text)));
         }
     }
-    if let Some(baseline) = body["baseline"].as_object() {
-        row("baseline, execution", &baseline["scores"]["execution"]);
+    if let Some(several) = who["several"].as_object() {
+        remarks.push(format!("{} beams, {} samples, vote", several["beams"], several["samples"]));
     }
-    ui.data_untrusted(&table.render())?;
-    if let Some(p) = body["baseline"]["mcnemar_p"].as_f64() {
-        let (ours, theirs) = (&body["baseline"]["only_ours_right"], &body["baseline"]["only_baseline_right"]);
-        ui.note(&format!("right here only: {ours}, right in the baseline only: {theirs}, McNemar p = {p:.2e}"));
+    let skipped = body["skipped"].as_array().map_or(0, Vec::len);
+    if skipped > 0 {
+        remarks.push(format!("{skipped} items left out, whose gold does not run"));
     }
-    for outcome in outcomes.iter().filter(|outcome| !outcome.right).take(SHOWN_FAILURES) {
-        let reason = outcome.reason.as_deref().unwrap_or("");
-        let text =
-            format!("\n{} {}: {reason}\n  {}\n  {}", outcome.id, outcome.language, outcome.question, outcome.sql);
-        ui.note(&super::ui::escape(&text));
-    }
-    Ok(())
+    let baseline = sides.baseline.as_ref().map(|other| Baseline {
+        name: last_component(&other.name),
+        outcomes: &other.outcomes,
+        summary: &body["baseline"]["scores"],
+        compared: eval::compare(&own.outcomes, &other.outcomes),
+    });
+    let checkpoints = sides
+        .checkpoints
+        .iter()
+        .map(|checkpoint| (checkpoint.name.clone(), checkpoint.step, Score::execution(&checkpoint.side.outcomes)))
+        .collect();
+    report::render(&Report {
+        suite: &suite.name,
+        name: last_component(&own.name),
+        remarks,
+        summary: body,
+        outcomes: &own.outcomes,
+        baseline,
+        checkpoints,
+        best: sides.best,
+        mended: if official { &[] } else { &eval::MENDED },
+    })
+}
+
+fn last_component_of_text(text: &str) -> String {
+    last_component(text).to_owned()
 }

@@ -56,7 +56,7 @@ impl Source {
                 let user = text("user").or_else(|| text("username"));
                 let user = user.ok_or_else(|| Problem::input(format!("{shown} names no user")))?;
                 let password = text("password").or_else(|| std::env::var("PGPASSWORD").ok()).unwrap_or_default();
-                Ok(Self::Postgres(Address { host, port, user, password, database: place }))
+                Ok(Self::Postgres(Address { host, port, user, password, database: place, namespace: None }))
             }
             _ => Err(Problem::usage(format!("{shown}: `{dialect}` databases are not supported"))
                 .hint("postgresql and sqlite are")

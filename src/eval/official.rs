@@ -37,26 +37,34 @@ pub fn judge(
     limits: &Limits,
 ) -> Judged {
     let verdict = spider::exact_match(predicted, gold, tables, keys);
-    let run = |sql: &str| source.query(sql, limits);
-    let spider_run = |sql: &str| run(&spider_text(sql));
-    let ordered = mended(gold).to_lowercase().contains("order by");
-    let spider = match (spider_run(gold), spider_run(&spider::prepared(predicted))) {
-        (Ok(gold), Ok(predicted)) => spider_equal(&gold.rows, &predicted.rows, ordered),
-        _ => false,
-    };
-    let bird_run = |sql: &str| -> Result<Rows, QueryError> {
-        if single(sql) { run(sql) } else { Err(QueryError::Refused("more than one statement".into())) }
-    };
-    let (bird, soft_f1) = match (bird_run(gold), bird_run(predicted)) {
-        (Ok(gold), Ok(predicted)) => (bird_equal(&gold.rows, &predicted.rows), soft_f1(&gold.rows, &predicted.rows)),
-        _ => (false, 0.0),
-    };
+    let (bird, soft_f1) = bird_scores(source, gold, predicted, limits);
     Judged {
         exact: verdict.map(|verdict| verdict.exact),
         hardness: verdict.map(|verdict| verdict.hardness),
-        spider,
+        spider: spider_execution(source, gold, predicted, limits),
         bird,
         soft_f1,
+    }
+}
+
+/// Spider's execution match.
+pub fn spider_execution(source: &Source, gold: &str, predicted: &str, limits: &Limits) -> bool {
+    let run = |sql: &str| source.query(&spider_text(sql), limits);
+    let ordered = mended(gold).to_lowercase().contains("order by");
+    match (run(gold), run(&spider::prepared(predicted))) {
+        (Ok(gold), Ok(predicted)) => spider_equal(&gold.rows, &predicted.rows, ordered),
+        _ => false,
+    }
+}
+
+/// BIRD's EX and soft F1.
+pub fn bird_scores(source: &Source, gold: &str, predicted: &str, limits: &Limits) -> (bool, f64) {
+    let run = |sql: &str| -> Result<Rows, QueryError> {
+        if single(sql) { source.query(sql, limits) } else { Err(QueryError::Refused("more than one statement".into())) }
+    };
+    match (run(gold), run(predicted)) {
+        (Ok(gold), Ok(predicted)) => (bird_equal(&gold.rows, &predicted.rows), soft_f1(&gold.rows, &predicted.rows)),
+        _ => (false, 0.0),
     }
 }
 

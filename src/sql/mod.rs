@@ -22,5 +22,5 @@ pub use foreign::{foreign_language, parsed_prose};
 pub use hardness::{Hardness, hardness};
 pub use lint::{Issue, lint, lint_statements};
 pub use mutate::{altered, broken, rewritten};
-pub use parse::{literals, parse, relations, summary};
+pub use parse::{is_ordered, literals, parse, relations, summary};
 pub use schema::{Column, ForeignKey, Name, Samples, Schema, Style, Table};

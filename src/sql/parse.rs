@@ -94,6 +94,11 @@ pub fn literals(statements: &[Statement]) -> Vec<String> {
     found
 }
 
+/// Whether the rows of a statement come in an order that it asks for: its outermost query has ORDER BY.
+pub fn is_ordered(statements: &[Statement]) -> bool {
+    matches!(statements, [Statement::Query(query)] if query.order_by.is_some())
+}
+
 fn without_prefix(message: &str) -> &str {
     message.strip_prefix("sql parser error: ").unwrap_or(message)
 }

@@ -86,6 +86,8 @@ pub struct Pair {
     pub typing: &'static str,
     /// What of it the training part never sees.
     pub unseen: &'static str,
+    /// The seed that [`made_up_rows`] makes its rows from, where they were made up.
+    pub rows_seed: Option<u64>,
 }
 
 impl Pair {
@@ -102,6 +104,7 @@ impl Pair {
             "voice": self.voice,
             "typing": self.typing,
             "unseen": self.unseen,
+            "rows_seed": self.rows_seed,
         })
     }
 }
@@ -139,6 +142,8 @@ pub struct Pairs {
 pub struct World {
     facts: facts::Facts,
     scratch: Scratch,
+    /// What its rows were made from, where they are made up.
+    rows_seed: Option<u64>,
 }
 
 impl World {
@@ -165,8 +170,7 @@ impl World {
     /// Tables filled with made-up rows.
     pub fn of_schema(schema: &Schema, seed: u64) -> Result<Self> {
         let schema = tables_only(schema.clone())?;
-        let rows = fill::rows(&schema, &mut draw::Draws::new(&[seed, 0x66_69_6c]));
-        Self::new(&schema, &rows)
+        Ok(Self { rows_seed: Some(seed), ..Self::new(&schema, &fill(&schema, seed))? })
     }
 
     fn new(schema: &Schema, rows: &[Vec<Vec<Cell>>]) -> Result<Self> {
@@ -175,7 +179,7 @@ impl World {
             let values: Vec<Vec<Value>> = rows.iter().map(|row| row.iter().map(Cell::value).collect()).collect();
             scratch.insert(table.name.text(), &values).map_err(Problem::from)?;
         }
-        Ok(Self { facts: facts::Facts::new(schema, rows), scratch })
+        Ok(Self { facts: facts::Facts::new(schema, rows), scratch, rows_seed: None })
     }
 
     /// Tables.
@@ -187,6 +191,20 @@ impl World {
     pub fn rows(&self) -> usize {
         self.facts.tables.iter().map(|table| table.rows).sum()
     }
+}
+
+fn fill(schema: &Schema, seed: u64) -> Vec<Vec<Vec<Cell>>> {
+    fill::rows(schema, &mut draw::Draws::new(&[seed, 0x66_69_6c]))
+}
+
+/// Tables of a schema with rows that fit: for each table its name and rows, all columns in order. The same schema and seed
+/// give the rows that [`World::of_schema`] asks about.
+pub fn made_up_rows(schema: &Schema, seed: u64) -> Result<(Schema, Vec<Vec<Vec<Value>>>)> {
+    let schema = tables_only(schema.clone())?;
+    let tables = fill(&schema, seed);
+    let values = |rows: &Vec<Vec<Cell>>| rows.iter().map(|row| row.iter().map(Cell::value).collect()).collect();
+    let rows = tables.iter().map(values).collect();
+    Ok((schema, rows))
 }
 
 /// Views are left out: what they show is asked of their tables.
@@ -213,8 +231,7 @@ struct Given {
 pub fn synthesize(world: &mut World, options: &Options) -> Result<Pairs> {
     let given = Given { rules: rules(options)?, excluded: Excluded::load(&options.exclude)? };
     let mut pairs = Pairs::default();
-    let mut writer =
-        run::Writer::new(&world.facts, &mut world.scratch, &given, options, options.seed, &mut pairs.counts);
+    let mut writer = run::Writer::new(world, &given, options, options.seed, &mut pairs.counts);
     let held_out = writer.write(options.held_out, true)?;
     let train = writer.write(options.count, false)?;
     (pairs.held_out, pairs.train) = (held_out, train);
@@ -240,7 +257,7 @@ pub fn synthesize_many(
         let held_out = number >= schemas;
         let missing = if held_out { options.held_out - all.held_out.len() } else { options.count - all.train.len() };
         let left = if held_out { schemas + held_schemas - number } else { schemas - number };
-        let mut writer = run::Writer::new(&world.facts, &mut world.scratch, &given, options, seed, &mut all.counts);
+        let mut writer = run::Writer::new(&mut world, &given, options, seed, &mut all.counts);
         let pairs = writer.write(missing.div_ceil(left), held_out)?;
         if held_out {
             all.held_out.extend(pairs)

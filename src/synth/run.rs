@@ -12,7 +12,7 @@ use super::patterns::{self, Pattern};
 use super::rules::RuleFile;
 use super::speak::{Speaker, plain};
 use super::style::Style;
-use super::{Counts, Given, Options, Pair, noise};
+use super::{Counts, Given, Options, Pair, World, noise};
 use crate::db::sqlite::Scratch;
 use crate::db::{Limits, Rows, Value};
 use crate::error::{Problem, Result};
@@ -49,6 +49,7 @@ pub(super) struct Writer<'a> {
     known: HashMap<String, usize>,
     asked: HashMap<String, String>,
     names: Vec<String>,
+    rows_seed: Option<u64>,
     counts: &'a mut Counts,
 }
 
@@ -60,15 +61,16 @@ struct Source {
 }
 
 impl<'a> Writer<'a> {
-    /// For a database whose rows are in `scratch`.
+    /// For a database.
     pub fn new(
-        facts: &'a Facts,
-        scratch: &'a mut Scratch,
+        world: &'a mut World,
         given: &'a Given,
         options: &'a Options,
         seed: u64,
         counts: &'a mut Counts,
     ) -> Self {
+        let World { facts, scratch, rows_seed } = world;
+        let (facts, rows_seed) = (&*facts, *rows_seed);
         let schema = crate::sql::Schema::from_tables(options.dialect, facts.schema.tables().iter().cloned());
         let names = facts
             .tables
@@ -86,6 +88,7 @@ impl<'a> Writer<'a> {
             known: HashMap::new(),
             asked: HashMap::new(),
             names,
+            rows_seed,
             counts,
         }
     }
@@ -192,6 +195,7 @@ impl<'a> Writer<'a> {
             voice,
             typing,
             unseen,
+            rows_seed: self.rows_seed,
         }))
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("fsx", &[]),
+    ("page", &[]),
     ("kernels", &[]),
     ("sql", &[]),
     ("manifest", &[]),
@@ -20,14 +21,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("package", &["manifest", "model", "adapter", "data", "kernels"]),
     ("generate", &["sql", "manifest", "model", "adapter", "data", "grammar", "db", "kernels"]),
     ("registry", &["manifest", "model", "package"]),
-    ("eval", &["sql", "db"]),
     ("synth", &["kernels", "sql", "db"]),
-    ("train", &["manifest", "model", "adapter", "data", "kernels", "generate"]),
+    ("eval", &["sql", "db", "synth", "page"]),
+    ("train", &["manifest", "model", "adapter", "data", "kernels", "generate", "page"]),
     (
         "cli",
         &[
             "kernels", "sql", "manifest", "db", "model", "grammar", "adapter", "data", "package", "generate",
-            "registry", "synth", "eval", "train",
+            "registry", "synth", "eval", "train", "page",
         ],
     ),
 ];

@@ -84,7 +84,7 @@ pub enum Command {
     /// Convert SQL between dialects, with its schema at hand
     Convert(convert::Args),
     /// Judge answers by executing them: scores with intervals, every failure with its reason
-    Eval(eval::Args),
+    Eval(Box<eval::Args>),
     /// Check and measure GBNF grammars
     Grammar(grammar::Args),
     /// Print the completion script of a shell, or write the manual pages

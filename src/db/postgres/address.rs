@@ -21,6 +21,8 @@ pub struct Address {
     pub password: String,
     /// The database.
     pub database: String,
+    /// The schema that plain names mean, in place of the server's own choice; then days are those of UTC too.
+    pub namespace: Option<String>,
 }
 
 /// How to get to a server.
@@ -88,7 +90,7 @@ impl Address {
             host if host.is_empty() => Host::Tcp("localhost".into()),
             host => Host::Tcp(host),
         };
-        Ok(Self { host, port, user, password, database })
+        Ok(Self { host, port, user, password, database, namespace: None })
     }
 
     /// Whether the server is on this machine, so that nobody listens on the way.

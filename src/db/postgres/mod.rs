@@ -5,6 +5,7 @@
 
 mod address;
 mod login;
+mod own;
 mod schema;
 mod session;
 mod wire;
@@ -12,6 +13,7 @@ mod wire;
 use std::time::Duration;
 
 pub use address::{Address, Host};
+pub use own::OwnSchema;
 pub use schema::read_schema;
 
 use super::{Limits, QueryError, Rows};

@@ -48,6 +48,12 @@ impl Session {
         ] {
             start.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
         }
+        if let Some(namespace) = &address.namespace {
+            let path = format!("\"{}\"", namespace.replace('"', "\"\""));
+            for (name, value) in [("search_path", path.as_str()), ("TimeZone", "UTC")] {
+                start.extend([name.as_bytes(), b"\0", value.as_bytes(), b"\0"].concat());
+            }
+        }
         start.push(0);
         wire.send(0, &start)?;
         login(&mut wire, address)?;

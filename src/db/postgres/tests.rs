@@ -12,7 +12,7 @@ use server::Postgres;
 fn address(server: &Postgres, user: &str, password: &str) -> Address {
     let host = Host::Socket(server.socket().to_owned());
     let (user, password) = (user.to_owned(), password.to_owned());
-    Address { host, port: 5432, user, password, database: "postgres".into() }
+    Address { host, port: 5432, user, password, database: "postgres".into(), namespace: None }
 }
 
 fn limits() -> Limits {

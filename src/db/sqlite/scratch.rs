@@ -3,6 +3,7 @@
 //! Statements may change everything inside and nothing outside: ATTACH, VACUUM INTO and loading extensions are refused,
 //! and every statement has the deadline and the sizes of [`Limits`].
 
+use std::path::Path;
 use std::time::Instant;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
@@ -89,6 +90,13 @@ impl Scratch {
         self.lift().map_err(fail)?;
         let gate = Locks::ALL.close(&mut self.connection, limits, begun).map_err(fail)?;
         query::run(&self.connection, sql, limits, Locks::ALL, &gate, begun)
+    }
+
+    /// Writes it to a file that is not there yet: a database like any other from then on.
+    pub fn save(&mut self, path: &Path) -> Result<()> {
+        self.lift()?;
+        self.connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+        Ok(())
     }
 
     /// Runs `work` and undoes what it changed. `work` must leave no transaction open.
@@ -224,6 +232,18 @@ mod tests {
             .unwrap();
         assert_eq!(during, [[Value::Integer(1)]]);
         assert_eq!(scratch.query(count, &limits()).unwrap().rows, [[Value::Integer(2)]]);
+    }
+
+    #[test]
+    fn a_saved_one_is_a_database_like_any_other() {
+        let (mut scratch, dir) = (shop(), tempfile::tempdir().unwrap());
+        // The locks of a query must not stand in the way.
+        scratch.query("SELECT 1", &limits()).unwrap();
+        let path = dir.path().join("it's.sqlite");
+        scratch.save(&path).unwrap();
+        let rows = crate::db::sqlite::read(&path, "SELECT id FROM cheap", &limits()).unwrap();
+        assert_eq!(rows.rows, [[Value::Integer(1)]]);
+        assert!(scratch.save(&path).is_err(), "nothing is written over");
     }
 
     #[test]

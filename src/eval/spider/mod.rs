@@ -29,9 +29,14 @@ pub struct Verdict {
 
 /// Judges a prediction. `value` in it becomes `1` first, as the evaluator does; a gold that it cannot read gives none.
 pub fn exact_match(predicted: &str, gold: &str, tables: &Tables, keys: &ForeignKeys) -> Option<Verdict> {
+    exact_match_as_written(&prepared(predicted), gold, tables, keys)
+}
+
+/// [`exact_match`] of the prediction as it is.
+pub fn exact_match_as_written(predicted: &str, gold: &str, tables: &Tables, keys: &ForeignKeys) -> Option<Verdict> {
     let gold = parse::parse(gold, tables)?;
     let hardness = matching::hardness(&gold);
-    let predicted = parse::parse(&prepared(predicted), tables);
+    let predicted = parse::parse(predicted, tables);
     let read = predicted.is_some();
     let exact =
         matching::exact(&matching::comparable(predicted.unwrap_or_default(), keys), &matching::comparable(gold, keys));
@@ -69,10 +74,43 @@ pub fn foreign_keys(entry: &Json) -> ForeignKeys {
             )
         })
         .collect();
+    let pairs = entry["foreign_keys"].as_array().into_iter().flatten().map(|pair| {
+        pair.as_array().into_iter().flatten().filter_map(|end| usize::try_from(end.as_u64()?).ok()).collect()
+    });
+    folded(&columns, pairs)
+}
+
+/// The foreign keys of a schema, as [`foreign_keys`] gives those of an entry.
+pub fn foreign_keys_of(schema: &Schema) -> ForeignKeys {
+    let name = |table: &str, column: &str| format!("__{}.{}__", table.to_lowercase(), column.to_lowercase());
+    let mut columns: Vec<String> = vec!["__all__".to_owned()];
+    for table in schema.tables() {
+        columns.extend(table.columns.iter().map(|column| name(table.name.text(), column.name.text())));
+    }
+    let place = |table: &str, column: &str| columns.iter().position(|known| *known == name(table, column));
+    let mut pairs: Vec<Vec<usize>> = Vec::new();
+    for table in schema.tables() {
+        for key in &table.foreign_keys {
+            let target = key.table.text();
+            let referred = if key.references.is_empty() {
+                schema.table(target).map(|table| table.primary_key.clone()).unwrap_or_default()
+            } else {
+                key.references.clone()
+            };
+            for (own, other) in key.columns.iter().zip(&referred) {
+                pairs.push(
+                    [place(table.name.text(), own.text()), place(target, other.text())].into_iter().flatten().collect(),
+                );
+            }
+        }
+    }
+    folded(&columns, pairs.into_iter())
+}
+
+/// Every column of a pair, and of pairs that share one, stands for the first of them.
+fn folded(columns: &[String], pairs: impl Iterator<Item = Vec<usize>>) -> ForeignKeys {
     let mut sets: Vec<BTreeSet<usize>> = Vec::new();
-    for pair in entry["foreign_keys"].as_array().into_iter().flatten() {
-        let ends: Vec<usize> =
-            pair.as_array().into_iter().flatten().filter_map(|end| usize::try_from(end.as_u64()?).ok()).collect();
+    for ends in pairs {
         match sets.iter_mut().find(|set| ends.iter().any(|end| set.contains(end))) {
             Some(set) => set.extend(ends),
             None => sets.push(ends.into_iter().collect()),

@@ -2,8 +2,6 @@
 //!
 //! Reads `metrics.jsonl` and `training_args.json` as they lie in a run's folder; knows nothing of a run in memory.
 
-mod chart;
-mod numbers;
 mod page;
 
 use std::path::{Path, PathBuf};

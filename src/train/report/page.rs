@@ -1,4 +1,4 @@
-//! The page: numbers of every run, the charts, the settings. One file, no script, nothing fetched.
+//! The page: numbers of every run, the charts, the settings.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -6,12 +6,9 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::RunRecord;
-use super::chart::{Line, draw};
-use super::numbers::short;
+use crate::page::chart::{Line, draw};
+use crate::page::{STYLES, escape, shell, short};
 use crate::train::metrics::Record;
-
-/// Runs that differ in colour and dashes; further ones begin again.
-const STYLES: usize = 6;
 
 type Measure = fn(&Record) -> Option<f64>;
 
@@ -27,11 +24,7 @@ const CHARTS: [(&str, &str, Measure, bool); 7] = [
 ];
 
 pub(super) fn render(runs: &[RunRecord]) -> String {
-    let mut page = String::from("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-    page.push_str("<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">");
-    let title = runs.first().map_or_else(String::new, title);
-    let _ = write!(page, "<title>{title}</title><style>{}</style></head><body>", include_str!("style.css"));
-    let _ = write!(page, "<h1>{title}</h1>");
+    let mut page = String::new();
     if let Some(run) = runs.first() {
         let _ = write!(page, "<p class=\"sub\">{}</p>", subtitle(run));
     }
@@ -44,14 +37,13 @@ pub(super) fn render(runs: &[RunRecord]) -> String {
     }
     page.push_str("</div>");
     settings(&mut page, runs);
-    let _ = writeln!(page, "<footer>expert-cli {}</footer></body></html>", env!("CARGO_PKG_VERSION"));
-    page
+    shell(&runs.first().map_or_else(String::new, title), "", &page)
 }
 
 fn title(run: &RunRecord) -> String {
     let text = |key: &str| run.training_args[key].as_str().unwrap_or_default().to_owned();
     let named = [text("expert"), text("version")].join(" ");
-    escape(if named.trim().is_empty() { &run.name } else { named.trim() })
+    if named.trim().is_empty() { run.name.clone() } else { named.trim().to_owned() }
 }
 
 fn subtitle(run: &RunRecord) -> String {
@@ -142,19 +134,4 @@ fn shown(value: &Value) -> String {
         Value::Object(fields) if fields.is_empty() => "–".into(),
         other => other.to_string(),
     }
-}
-
-/// Text for the inside of an element or an attribute.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() && c != '\n' => {}
-            c => out.push(c),
-        }
-        out
-    })
 }

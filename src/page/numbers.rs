@@ -1,7 +1,7 @@
 //! Numbers as people read them, and the round values an axis is marked with.
 
 /// Four significant digits, thousands with a thin space, very small ones with an exponent.
-pub(super) fn short(x: f64) -> String {
+pub fn short(x: f64) -> String {
     let size = x.abs();
     if x == 0.0 {
         return "0".into();
@@ -29,7 +29,7 @@ pub(super) fn short(x: f64) -> String {
 }
 
 /// Round values (1, 2 or 5 times a power of ten) within low..=high, about `count` of them.
-pub(super) fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
+pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let span = high - low;
     if span <= 0.0 || !span.is_finite() {
         return vec![low];

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::numbers::{short, ticks};
+use super::{short, ticks};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 250.0;
@@ -20,7 +20,7 @@ const MARKS: usize = 40;
 
 /// One line of a chart.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub struct Line {
     /// The run it belongs to.
     pub run: usize,
     /// (step, value), by rising step.
@@ -30,7 +30,7 @@ pub(super) struct Line {
 }
 
 /// The chart, or a sentence where there is nothing to draw.
-pub(super) fn draw(title: &str, unit: &str, lines: &[Line]) -> String {
+pub fn draw(title: &str, unit: &str, lines: &[Line]) -> String {
     let all = || lines.iter().flat_map(|line| line.points.iter().copied());
     let mut svg = format!("<figure><figcaption>{title}{}</figcaption>", unit_text(unit));
     let Some(frame) = Frame::around(all()) else {
