@@ -7,12 +7,14 @@ mod address;
 mod login;
 mod schema;
 mod session;
+mod temporary;
 mod wire;
 
 use std::time::Duration;
 
 pub use address::{Address, Host};
 pub use schema::read_schema;
+pub use temporary::Temporary;
 
 use super::{Limits, QueryError, Rows};
 use crate::sql::Dialect;
