@@ -5,6 +5,7 @@
 //! reading only and no file is created. [`sqlite::Scratch`] is a database of our own in memory that may be changed.
 //! [`same_rows`] tells whether two results are the same.
 
+mod check;
 mod compare;
 mod config;
 mod limits;
@@ -13,6 +14,7 @@ mod source;
 pub mod sqlite;
 mod value;
 
+pub use check::Checks;
 pub use compare::{Order, TOLERANCE, same_rows, same_value};
 pub use limits::{Limits, QueryError};
 pub use source::Source;

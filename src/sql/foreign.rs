@@ -120,7 +120,8 @@ fn is_prose(text: &str) -> bool {
     plain && words.len() > 3 && sentence && (text.ends_with(['.', '?', '!', ':']) || !text.contains('\''))
 }
 
-fn without_comments(text: &str) -> &str {
+/// A text without the comments that stand before it.
+pub(crate) fn without_comments(text: &str) -> &str {
     let mut text = text.trim();
     loop {
         let rest = if let Some(rest) = text.strip_prefix("--") {

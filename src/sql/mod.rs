@@ -18,6 +18,7 @@ mod schema;
 pub use convert::{Conversion, convert};
 pub use dialect::Dialect;
 pub use extract::extract_statement;
+pub(crate) use foreign::without_comments;
 pub use foreign::{foreign_language, parsed_prose};
 pub use hardness::{Hardness, hardness};
 pub use lint::{Issue, lint, lint_statements};

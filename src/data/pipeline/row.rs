@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(line["schema"], "CREATE TABLE t (a TIMESTAMP, b INT);");
         assert_eq!(line["answer"], "SELECT TO_CHAR(a, 'YYYY') FROM t");
         let strict = Options { unsupported: Unsupported::Drop, ..options };
-        let mut told = row(t, "q?", "SELECT WEEK(a, 1) FROM t");
+        let mut told = row(t, "q?", "SELECT WEEK(a, 4) FROM t");
         told["dialect"] = "mysql".into();
         assert_eq!(prepared(told, &strict).unwrap_err().0, Reason::Unsupported);
     }

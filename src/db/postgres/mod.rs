@@ -8,6 +8,7 @@ mod login;
 mod own;
 mod schema;
 mod session;
+mod temporary;
 mod wire;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Duration;
 pub use address::{Address, Host};
 pub use own::OwnSchema;
 pub use schema::read_schema;
+pub use temporary::Temporary;
 
 use super::{Limits, QueryError, Rows};
 use crate::sql::Dialect;

@@ -80,6 +80,16 @@ impl Session {
         self.until_ready(|_| Ok(()))
     }
 
+    /// Has one statement parsed, its names and types resolved; nothing runs.
+    pub fn prepare(&mut self, sql: &str) -> Result<(), QueryError> {
+        if sql.contains('\0') {
+            return Err(QueryError::Refused("the text contains a NUL character".into()));
+        }
+        self.wire.send(b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"].concat())?;
+        self.wire.send(b'S', b"")?;
+        self.until_ready(|_| Ok(()))
+    }
+
     /// Runs one statement.
     pub fn query(&mut self, sql: &str, bounds: Bounds) -> Result<Rows, QueryError> {
         let begun = Instant::now();

@@ -4,11 +4,13 @@ mod locks;
 mod query;
 mod schema;
 mod scratch;
+mod temporary;
 
 use std::path::Path;
 
 pub use schema::read_schema;
 pub use scratch::Scratch;
+pub use temporary::Temporary;
 
 use super::{Limits, QueryError, Rows};
 use crate::error::Problem;

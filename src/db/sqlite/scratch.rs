@@ -131,8 +131,13 @@ fn inside(context: AuthContext<'_>) -> Authorization {
     }
 }
 
-fn create_table(table: &Table, typed: bool) -> String {
-    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+/// A name in quotes.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A table by names, types and primary key.
+pub(super) fn create_table(table: &Table, typed: bool) -> String {
     let mut parts: Vec<String> = Vec::new();
     let key: Vec<&str> = table.primary_key.iter().map(|name| name.text()).collect();
     for column in &table.columns {

@@ -92,10 +92,42 @@ impl<'s> Rewriter<'s> {
     /// SUBSTR with a place counted from the end.
     pub(super) fn substring_of(&mut self, mut arguments: Vec<Expr>) -> Expr {
         let start = digits(&arguments[1]).and_then(|digits| digits.parse::<i64>().ok());
+        let faithful = !self.idiomatic && self.has_schema();
         match (start, arguments.len()) {
+            // MySQL has nothing at place 0 and nothing before a text that is too short.
+            (Some(0), _) if self.source == Source::MySql && faithful => {
+                self.did("substring-from-end");
+                call("LEFT", vec![arguments.swap_remove(0), number(0)])
+            }
+            (Some(start), _) if start < 0 && self.source == Source::MySql && faithful => {
+                self.did("substring-from-end");
+                let length = (arguments.len() == 3).then(|| arguments.remove(2));
+                let text = arguments.swap_remove(0);
+                let tail = call("RIGHT", vec![text.clone(), number(-start)]);
+                let found = match length {
+                    Some(length) => call("LEFT", vec![tail, length]),
+                    None => tail,
+                };
+                let short = binary(call("CHAR_LENGTH", vec![text]), Op::Lt, number(-start));
+                case(short, build::text(""), Some(found))
+            }
             (Some(start), 2) if start < 0 => {
                 self.did("substring-from-end");
                 call("RIGHT", vec![arguments.swap_remove(0), number(-start)])
+            }
+            // Places before the text count, as they do in SQLite.
+            (Some(start), 3) if start < 0 && faithful => {
+                self.did("substring-from-end");
+                let length = arguments.remove(2);
+                let text = arguments.swap_remove(0);
+                let from = binary(call("CHAR_LENGTH", vec![text.clone()]), Op::Minus, number(-start - 1));
+                Expr::Substring {
+                    expr: Box::new(text),
+                    substring_from: Some(Box::new(from)),
+                    substring_for: Some(Box::new(length)),
+                    special: false,
+                    shorthand: false,
+                }
             }
             (Some(start), 3) if start < 0 => {
                 self.did("substring-from-end");
@@ -190,10 +222,16 @@ impl<'s> Rewriter<'s> {
             self.did("printf");
             return Ty::Text;
         }
-        if raw.replace("%d", "%s").matches('%').count() == raw.replace("%d", "%s").matches("%s").count() {
+        if !raw.replace("%d", "").replace("%s", "").contains('%') {
             arguments[0] = build::value(Value::SingleQuotedString(raw.replace("%d", "%s")));
             self.did("printf");
         } else {
+            let rest = types.get(1..).unwrap_or_default();
+            if let Some(found) = self.printf_pieces(&raw, arguments[1..].to_vec(), rest) {
+                *expr = found;
+                self.did("printf");
+                return Ty::Text;
+            }
             self.warn("a printf format that PostgreSQL's FORMAT does not know");
         }
         *expr = call("FORMAT", arguments);

@@ -162,8 +162,7 @@ impl Rewriter<'_> {
                 Ty::Numeric
             }
             Ty::Literal => {
-                let parsed = string(expr).map(|raw| raw.trim().to_owned()).filter(|raw| raw.parse::<f64>().is_ok());
-                let parsed = parsed.unwrap_or_else(|| "0".to_owned());
+                let parsed = string(expr).map_or("0", leading).to_owned();
                 let ty = if parsed.bytes().all(|b| b.is_ascii_digit()) { Ty::Int } else { Ty::Numeric };
                 *expr = number(parsed);
                 self.did("text-as-number");
@@ -171,7 +170,8 @@ impl Rewriter<'_> {
             }
             Ty::Bool => {
                 let condition = build::strip(take(expr));
-                *expr = if matches!(condition, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                // CASE would make 0 of a condition that is NULL.
+                *expr = if !self.idiomatic || matches!(condition, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
                     self.flag_as_number(condition)
                 } else {
                     build::case(condition, number(1), Some(number(0)))
@@ -179,8 +179,28 @@ impl Rewriter<'_> {
                 self.did("condition-as-number");
                 Ty::Int
             }
+            // MySQL's 0xFF is a number beside numbers.
+            Ty::Blob if self.source == Source::MySql => {
+                let Expr::Value(literal) = &expr else { return ty };
+                let Value::HexStringLiteral(hex) = &literal.value else { return ty };
+                let Ok(found) = i64::from_str_radix(hex, 16) else { return ty };
+                *expr = number(found);
+                self.did("hexadecimal-numbers");
+                Ty::Int
+            }
             ty => ty,
         }
+    }
+
+    /// A condition or flag in a sum: 1 where it holds, else 0.
+    pub fn counted(&mut self, expr: &mut Expr) -> Ty {
+        let condition = build::strip(take(expr));
+        *expr = match condition {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.flag_as_number(condition),
+            condition => build::case(condition, number(1), Some(number(0))),
+        };
+        self.did("condition-as-number");
+        Ty::Int
     }
 
     /// An operand of a text function.
@@ -289,6 +309,30 @@ impl Rewriter<'_> {
         }
         types.iter().copied().reduce(Ty::either).unwrap_or_default()
     }
+}
+
+/// The number that a text begins with; 0 without one.
+fn leading(raw: &str) -> &str {
+    let raw = raw.trim_start();
+    let bytes = raw.as_bytes();
+    let digits = |from: usize| bytes[from.min(bytes.len())..].iter().take_while(|b| b.is_ascii_digit()).count();
+    let sign = usize::from(raw.starts_with(['-', '+']));
+    let whole = digits(sign);
+    let mut end = sign + whole;
+    let mut fraction = 0;
+    if bytes.get(end) == Some(&b'.') {
+        fraction = digits(end + 1);
+        end += if whole + fraction > 0 { 1 + fraction } else { 0 };
+    }
+    if whole + fraction == 0 {
+        return "0";
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let signed = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'-' | b'+')));
+        let exponent = digits(signed);
+        end = if exponent > 0 { signed + exponent } else { end };
+    }
+    raw[..end].trim_start_matches('+').trim_end_matches('.')
 }
 
 fn is_column(expr: &Expr) -> bool {

@@ -150,6 +150,7 @@ impl<'s> Rewriter<'s> {
                 formats::Piece::Epoch => {
                     build::to_text(cast(extract(DateTimeField::Epoch, moment.clone()), DataType::BigInt(None)))
                 }
+                formats::Piece::Week(code) => super::weeks::formatted(moment.clone(), code),
                 formats::Piece::Unknown(code) => {
                     self.warn(&format!("no equivalent of the date format code %{code}"));
                     build::text(&format!("%{code}"))

@@ -3,8 +3,8 @@
 use sqlparser::ast::KeyOrIndexDisplay;
 use sqlparser::ast::{
     AlterTable, AlterTableOperation, ColumnDef, ColumnOption, ColumnOptionDef, CreateIndex, CreateTable,
-    CreateTableOptions, DataType, Expr, GeneratedAs, Ident, IndexColumn, NullsDistinctOption, TableConstraint,
-    UniqueConstraint, Value,
+    CreateTableLikeKind, CreateTableOptions, DataType, Expr, GeneratedAs, GeneratedExpressionMode, Ident, IndexColumn,
+    NullsDistinctOption, TableConstraint, UniqueConstraint, Value,
 };
 use sqlparser::tokenizer::Token;
 
@@ -21,6 +21,11 @@ impl<'s> Rewriter<'s> {
         self.defined_name(&mut table.name);
         if let Some(query) = &mut table.query {
             self.query(query, None);
+        }
+        if let (Stage::ToPostgres, Some(CreateTableLikeKind::Plain(like))) = (self.stage, &mut table.like) {
+            self.defined_name(&mut like.name);
+            table.like = Some(CreateTableLikeKind::Parenthesized(like.clone()));
+            self.did("create-table-like");
         }
         if let Stage::FromPostgres(target) = self.stage {
             table.columns.iter_mut().for_each(|column| self.column_from_postgres(column, target));
@@ -101,6 +106,19 @@ impl<'s> Rewriter<'s> {
                     continue;
                 }
                 ColumnOption::Default(expr) => self.default_value(expr, ty),
+                ColumnOption::Generated {
+                    generation_expr: Some(expr),
+                    generation_expr_mode,
+                    generated_keyword,
+                    ..
+                } => {
+                    self.expr(expr, &Scope::default());
+                    if !*generated_keyword || *generation_expr_mode != Some(GeneratedExpressionMode::Stored) {
+                        // PostgreSQL computes such columns when a row is written, and says so.
+                        (*generated_keyword, *generation_expr_mode) = (true, Some(GeneratedExpressionMode::Stored));
+                        self.did("generated-columns");
+                    }
+                }
                 ColumnOption::Check(check) => {
                     self.condition(&mut check.expr, &Scope::default());
                 }

@@ -2,16 +2,16 @@
 //! statement to its queries.
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, ConflictTarget, Delete, DoUpdate, Expr, FromTable, Ident, Insert, Join,
-    JoinConstraint, JoinOperator, LimitClause, ObjectName, OnConflict, OnConflictAction, OnInsert, OrderBy,
-    OrderByKind, Query, SetExpr, SqliteOnConflict, Statement, TableFactor, TableObject, TableWithJoins, Update,
-    UpdateTableFromKind, Value,
+    Assignment, AssignmentTarget, ConflictTarget, Delete, DoUpdate, Expr, FromTable, Ident, Insert, ObjectName,
+    OnConflict, OnConflictAction, OnInsert, SetExpr, SqliteOnConflict, Statement, TableFactor, TableObject,
+    TableWithJoins, Update, UpdateTableFromKind, Value,
 };
 
-use super::build::{self, binary, take};
+use super::build;
+use super::changes::{and, is_outer, only_rows, rows_of_join, shown, speaks_of_others};
 use super::scope::{Columns, Relation, Scope};
 use super::value_type::Ty;
-use super::walk::{constraint, last, last_mut};
+use super::walk::{last, last_mut};
 use super::{Rewriter, Source, Stage};
 use crate::sql::schema::{Table, same};
 
@@ -103,7 +103,26 @@ impl<'s> Rewriter<'s> {
             let columns = Columns::Open;
             scope.relations.push(Relation { name: Ident::new("excluded"), columns, nullable: true });
             for assignment in &mut update.assignments {
+                self.string_hint(&mut assignment.value, &scope);
                 self.expr(&mut assignment.value, &scope);
+            }
+            if let Some(selection) = &mut update.selection {
+                self.condition(selection, &scope);
+            }
+            if self.stage == Stage::ToPostgres && self.source == Source::Sqlite {
+                // A bare column is the row that is there; PostgreSQL wants to be told.
+                let table = match &insert.table_alias {
+                    Some(alias) => alias.alias.to_string(),
+                    None => insert.table.to_string(),
+                };
+                let values = update.assignments.iter_mut().map(|assignment| &mut assignment.value);
+                for value in values.chain(&mut update.selection) {
+                    let before = value.clone();
+                    excluded(value, None, &table);
+                    if *value != before {
+                        self.did("conflict-columns");
+                    }
+                }
             }
         }
     }
@@ -202,7 +221,8 @@ impl<'s> Rewriter<'s> {
             let conflict_target = Some(ConflictTarget::Columns(key));
             insert.on = Some(OnInsert::OnConflict(OnConflict { conflict_target, action }));
             self.did("insert-replace");
-        } else if let Some(OnInsert::DuplicateKeyUpdate(mut assignments)) = insert.on.take() {
+        } else if let Some(OnInsert::DuplicateKeyUpdate(assignments)) = &mut insert.on {
+            let mut assignments = std::mem::take(assignments);
             let Some(key) = key_columns(self) else {
                 self.warn("ON DUPLICATE KEY UPDATE needs the key of its table, which the schema does not give");
                 insert.on = Some(OnInsert::DuplicateKeyUpdate(assignments));
@@ -232,6 +252,9 @@ impl<'s> Rewriter<'s> {
             }
         }
         let own = scope.relations.first().map(|relation| relation.name.clone());
+        if self.stage == Stage::ToPostgres && self.source == Source::MySql && update.table.joins.is_empty() {
+            self.assignments_in_order(&mut update.assignments);
+        }
         for assignment in &mut update.assignments {
             let mut ty = Ty::Unknown;
             if let AssignmentTarget::ColumnName(name) = &mut assignment.target {
@@ -258,16 +281,30 @@ impl<'s> Rewriter<'s> {
             }
             return;
         }
-        update.or = None;
+        if let Some(or) = update.or.take() {
+            if matches!(or, SqliteOnConflict::Ignore | SqliteOnConflict::Replace) {
+                self.warn("PostgreSQL has no UPDATE OR IGNORE or OR REPLACE");
+            }
+            self.did("update-or");
+        }
         if update.limit.is_some() || !update.order_by.is_empty() {
             let only =
                 only_rows(&update.table.relation, &mut update.selection, &mut update.order_by, &mut update.limit);
             update.selection = only;
             self.did("update-limit");
         }
+        if let Some(own) = &own
+            && update.table.joins.iter().any(|join| is_outer(&join.join_operator))
+            && !update.assignments.iter().any(|assignment| speaks_of_others(&assignment.value, own))
+        {
+            let joined = update.table.clone();
+            update.selection = rows_of_join(own, joined, update.selection.take());
+            update.table.joins.clear();
+            self.did("update-join");
+        }
         if !update.table.joins.is_empty() {
             let joins = std::mem::take(&mut update.table.joins);
-            let (from, conditions) = joined(joins, own.as_ref(), self);
+            let (from, conditions) = self.joined(joins, &update.table.relation, &scope);
             update.from = Some(UpdateTableFromKind::AfterSet(from));
             update.selection = and(conditions, update.selection.take());
             self.did("update-join");
@@ -293,16 +330,44 @@ impl<'s> Rewriter<'s> {
             }
             return;
         }
+        // `DELETE FROM t USING t JOIN k`: the table itself is not USED a second time.
+        if let (Some(target), Some(using)) = (from.first(), &mut delete.using)
+            && let Some(at) = using.iter().position(|item| item.relation == target.relation)
+            && from.len() == 1
+            && from[0].joins.is_empty()
+        {
+            from[0] = using.remove(at);
+            delete.using = delete.using.take().filter(|items| !items.is_empty());
+            if let TableFactor::Table { name, .. } = &from[0].relation {
+                delete.tables = vec![name.clone()];
+            }
+        }
         let Some(first) = from.first_mut() else { return };
         if delete.limit.is_some() || !delete.order_by.is_empty() {
             delete.selection =
                 only_rows(&first.relation, &mut delete.selection, &mut delete.order_by, &mut delete.limit);
             self.did("delete-limit");
         }
+        if first.joins.iter().any(|join| is_outer(&join.join_operator)) {
+            let wanted = delete.tables.first().and_then(last).cloned();
+            let items = || std::iter::once(&first.relation).chain(first.joins.iter().map(|join| &join.relation));
+            let named = wanted.and_then(|wanted| items().find(|item| goes_by(item, &wanted.value)));
+            let target = named.unwrap_or(&first.relation).clone();
+            if let Some(owner) = shown(&target) {
+                delete.selection = rows_of_join(&owner, first.clone(), delete.selection.take());
+                delete.tables.clear();
+                delete.from = FromTable::WithFromKeyword(vec![TableWithJoins { relation: target, joins: Vec::new() }]);
+                self.did("delete-join");
+                return;
+            }
+        }
         if !first.joins.is_empty() {
             // DELETE t FROM a JOIN b: the table named before FROM stays, the other is USED.
             let mut items = vec![TableWithJoins { relation: first.relation.clone(), joins: Vec::new() }];
-            let (mut others, mut conditions) = joined(std::mem::take(&mut first.joins), None, self);
+            let (mut others, mut conditions) = {
+                let joins = std::mem::take(&mut first.joins);
+                self.joined(joins, &first.relation, &scope)
+            };
             items.append(&mut others);
             let wanted = delete.tables.first().and_then(last).map(|ident| ident.value.clone());
             let at =
@@ -376,13 +441,6 @@ fn excluded(expr: &mut Expr, alias: Option<&Ident>, table: &str) {
     });
 }
 
-fn and(a: Option<Expr>, b: Option<Expr>) -> Option<Expr> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(binary(a, sqlparser::ast::BinaryOperator::And, b)),
-        (a, b) => a.or(b),
-    }
-}
-
 fn goes_by(factor: &TableFactor, wanted: &str) -> bool {
     match factor {
         TableFactor::Table { name, alias, .. } => {
@@ -390,49 +448,5 @@ fn goes_by(factor: &TableFactor, wanted: &str) -> bool {
                 || last(name).is_some_and(|name| same(&name.value, wanted))
         }
         _ => false,
-    }
-}
-
-/// Joins as a list of relations and one condition.
-fn joined(joins: Vec<Join>, _own: Option<&Ident>, rewriter: &mut Rewriter<'_>) -> (Vec<TableWithJoins>, Option<Expr>) {
-    let mut items = Vec::new();
-    let mut conditions = None;
-    for mut join in joins {
-        if matches!(join.join_operator, JoinOperator::Left(_) | JoinOperator::LeftOuter(_)) {
-            rewriter.warn("an outer join of UPDATE or DELETE became an inner one");
-        }
-        if let Some(JoinConstraint::On(on)) = constraint(&mut join.join_operator) {
-            conditions = and(conditions, Some(take(on)));
-        }
-        items.push(TableWithJoins { relation: join.relation, joins: Vec::new() });
-    }
-    (items, conditions)
-}
-
-/// `ctid IN (SELECT ctid FROM t WHERE … ORDER BY … LIMIT n)`.
-fn only_rows(
-    relation: &TableFactor,
-    selection: &mut Option<Expr>,
-    order_by: &mut Vec<sqlparser::ast::OrderByExpr>,
-    limit: &mut Option<Expr>,
-) -> Option<Expr> {
-    let parsed = crate::sql::parse("SELECT ctid FROM t", crate::sql::Dialect::Postgres);
-    let Some(Statement::Query(mut query)) = parsed.ok().and_then(|mut statements| statements.pop()) else {
-        return selection.take();
-    };
-    if let SetExpr::Select(select) = &mut *query.body {
-        select.from = vec![TableWithJoins { relation: relation.clone(), joins: Vec::new() }];
-        select.selection = selection.take();
-    }
-    set_order(&mut query, std::mem::take(order_by));
-    if let Some(limit) = limit.take() {
-        query.limit_clause = Some(LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by: Vec::new() });
-    }
-    Some(Expr::InSubquery { expr: Box::new(build::word("ctid")), subquery: query, negated: false })
-}
-
-fn set_order(query: &mut Query, order_by: Vec<sqlparser::ast::OrderByExpr>) {
-    if !order_by.is_empty() {
-        query.order_by = Some(OrderBy { kind: OrderByKind::Expressions(order_by), interpolate: None });
     }
 }

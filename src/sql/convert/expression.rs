@@ -56,6 +56,12 @@ impl<'s> Rewriter<'s> {
             | Expr::IsUnknown(inner)
             | Expr::IsNotUnknown(inner) => {
                 self.condition(inner, scope);
+                if matches!(self.stage, Stage::FromPostgres(Target::Sqlite | Target::Oracle)) {
+                    if matches!(expr, Expr::IsUnknown(_) | Expr::IsNotUnknown(_)) {
+                        self.did("unknown-as-null");
+                    }
+                    super::leave::unknown_as_null(expr);
+                }
                 Ty::Bool
             }
             Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
@@ -197,6 +203,9 @@ impl<'s> Rewriter<'s> {
             Expr::AnyOp { left, right, .. } | Expr::AllOp { left, right, .. } => {
                 self.expr(left, scope);
                 self.expr(right, scope);
+                if matches!(self.stage, Stage::FromPostgres(_)) {
+                    self.any_from_postgres(expr);
+                }
                 Ty::Bool
             }
             Expr::CompoundFieldAccess { root, access_chain } => {
@@ -259,6 +268,7 @@ impl<'s> Rewriter<'s> {
             spine.push((op, right));
             at = *left;
         }
+        let blind_left = super::literals::is_nocase(&at);
         let mut ty = self.part(&mut at, scope);
         while let Some((op, mut right)) = spine.pop() {
             if matches!(op, BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor) {
@@ -270,7 +280,15 @@ impl<'s> Rewriter<'s> {
                 (at, ty) = self.logical(at, op, *right);
             } else {
                 self.string_hint(&mut right, scope);
+                let blind = self.stage == Stage::ToPostgres
+                    && super::literals::is_comparison(&op)
+                    && (super::literals::is_nocase(&right) || blind_left);
                 let right_type = self.part(&mut right, scope);
+                if blind {
+                    at = super::literals::lowered(at);
+                    *right = super::literals::lowered(*right);
+                    self.did("collate-nocase");
+                }
                 (at, ty) = self.binary(at, ty, op, *right, right_type);
             }
         }
@@ -308,8 +326,7 @@ impl<'s> Rewriter<'s> {
                 if let FunctionArgumentClause::OrderBy(keys) = clause {
                     keys.iter_mut().for_each(|by| self.order_key(by, scope));
                     if self.stage == Stage::FromPostgres(Target::MySql) {
-                        // No room for a second key; the NULLs of an aggregate are left out mostly.
-                        keys.iter_mut().for_each(|by| by.options.nulls_first = None);
+                        self.split_nulls(keys, scope);
                     }
                 }
             }

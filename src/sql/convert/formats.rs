@@ -12,6 +12,8 @@ pub(super) enum Code {
     Field(DateTimeField),
     /// Seconds since 1970.
     Epoch,
+    /// A week that no template counts, by its code.
+    Week(char),
     /// Nothing we know.
     Unknown,
 }
@@ -24,6 +26,8 @@ pub(super) enum Piece {
     Field(DateTimeField),
     /// Seconds since 1970.
     Epoch,
+    /// A week, by its code.
+    Week(char),
     /// A code without equivalent.
     Unknown(char),
 }
@@ -54,8 +58,9 @@ pub(super) fn of_mysql(code: char) -> Code {
         'T' => "HH24:MI:SS",
         'r' => "HH12:MI:SS AM",
         'j' => "DDD",
-        'v' | 'u' => "IW",
+        'v' => "IW",
         'x' => "IYYY",
+        'U' | 'u' | 'V' | 'X' => return Code::Week(code),
         'w' => return Field(DateTimeField::Dow),
         '%' => return Text("%"),
         _ => return Unknown,
@@ -89,6 +94,7 @@ pub(super) fn of_strftime(code: char) -> Code {
         'u' => return Field(DateTimeField::Isodow),
         'w' => return Field(DateTimeField::Dow),
         's' => return Epoch,
+        'U' | 'W' => return Code::Week(code),
         '%' => return Text("%"),
         _ => return Unknown,
     })
@@ -117,6 +123,7 @@ pub(super) fn pieces(format: &str, meaning: fn(char) -> Code) -> Vec<Piece> {
             }
             Code::Field(field) => Piece::Field(field),
             Code::Epoch => Piece::Epoch,
+            Code::Week(code) => Piece::Week(code),
             Code::Unknown => Piece::Unknown(code),
         };
         quote(&mut template, &mut literal);

@@ -42,29 +42,26 @@ const RENAMED: &[(&str, &str, Ty)] = &[
 
 /// Functions that PostgreSQL has nothing like.
 const LACKING: &[&str] = &[
-    "BIT_COUNT",
     "CHANGES",
     "CONV",
     "CRC32",
-    "ELT",
     "EXPORT_SET",
     "FOUND_ROWS",
     "HEX",
     "INET_ATON",
     "INET_NTOA",
-    "LIKELIHOOD",
     "MAKE_SET",
-    "PERIOD_ADD",
-    "PERIOD_DIFF",
-    "QUOTE",
     "RANDOMBLOB",
     "ROW_COUNT",
-    "SEC_TO_TIME",
     "SOUNDEX",
     "SQLITE_VERSION",
-    "STRCMP",
-    "TIME_TO_SEC",
-    "UNHEX",
+    "JSON_KEYS",
+    "JSON_VALID",
+    "OCT",
+    "SHA",
+    "SHA1",
+    "TO_BASE64",
+    "FROM_BASE64",
     "ZEROBLOB",
 ];
 
@@ -90,6 +87,10 @@ impl<'s> Rewriter<'s> {
             self.did("renamed-functions");
             return *ty;
         }
+        if let Some(ty) = self.odd_call(expr, name, types) {
+            return ty;
+        }
+        let Expr::Function(function) = expr else { return Ty::Unknown };
         let plain = build::arguments(function).map(|arguments| arguments.len());
         let first = types.first().copied().unwrap_or_default();
         match (name, plain) {
@@ -97,7 +98,12 @@ impl<'s> Rewriter<'s> {
                 "SUM" | "AVG" | "STDDEV" | "VARIANCE" | "STDDEV_POP" | "VAR_POP" | "STDDEV_SAMP" | "VAR_SAMP",
                 Some(1),
             ) => {
-                let ty = build::first_argument(function).map_or(first, |argument| self.number_operand(argument, first));
+                let ty = match build::first_argument(function) {
+                    // A sum of conditions counts; NULL counts for nothing, as it would in the sum.
+                    Some(argument) if name == "SUM" && first == Ty::Bool => self.counted(argument),
+                    Some(argument) => self.number_operand(argument, first),
+                    None => first,
+                };
                 if self.source == Source::MySql && matches!(name, "STDDEV" | "VARIANCE") {
                     build::rename(function, if name == "STDDEV" { "STDDEV_POP" } else { "VAR_POP" });
                     self.did("renamed-functions");
@@ -130,15 +136,7 @@ impl<'s> Rewriter<'s> {
                 if first == Ty::Literal { Ty::Text } else { first }
             }
             ("GROUP_CONCAT" | "STRING_AGG", _) => self.group_concat(expr, types),
-            ("COUNT", Some(count)) if count > 1 => {
-                let arguments = take_arguments(function);
-                let row = Expr::Tuple(arguments);
-                if let FunctionArguments::List(list) = &mut function.args {
-                    list.args = vec![sqlparser::ast::FunctionArg::Unnamed(sqlparser::ast::FunctionArgExpr::Expr(row))];
-                }
-                self.did("count-of-several");
-                Ty::Int
-            }
+            ("COUNT", Some(count)) if count > 1 => self.count_of_several(function),
             ("IF" | "IIF", Some(2 | 3)) => {
                 let mut arguments = take_arguments(function).into_iter();
                 let mut condition = arguments.next().unwrap_or_else(build::null);

@@ -38,6 +38,11 @@ impl<'s> Rewriter<'s> {
                     **inner = call("TRUNC", vec![take(inner)]);
                 }
             }
+            Ty::Float | Ty::Numeric
+                if ty == Ty::Literal && string(inner).is_some_and(|raw| raw.trim().parse::<f64>().is_err()) =>
+            {
+                self.number_operand(inner, Ty::Literal);
+            }
             Ty::Int if ty == Ty::Literal && string(inner).is_some_and(|raw| raw.trim().parse::<i64>().is_err()) => {
                 self.number_operand(inner, Ty::Literal);
                 **inner = call("TRUNC", vec![take(inner)]);
@@ -158,21 +163,13 @@ impl<'s> Rewriter<'s> {
             self.substring_from_postgres(expr, target);
             return Ty::Text;
         }
-        let from_end = substring_from.as_deref().and_then(build::digits).is_some_and(|digits| digits.starts_with('-'));
+        let from = substring_from.as_deref().and_then(build::digits);
+        let from_end = from.is_some_and(|digits| digits.starts_with('-') || digits == "0");
         if self.source != Source::Postgres && from_end {
             let mut arguments = vec![take(inner)];
             arguments.extend(substring_from.take().map(|from| *from));
             arguments.extend(substring_for.take().map(|length| *length));
-            let length = arguments.len();
-            let count = build::digits(&arguments[1]).unwrap_or_default();
-            let tail = arguments.pop().filter(|_| length == 3);
-            let text = arguments.remove(0);
-            let right = call("RIGHT", vec![text, number(count.trim_start_matches('-'))]);
-            *expr = match tail {
-                Some(length) => call("LEFT", vec![right, length]),
-                None => right,
-            };
-            self.did("substring-from-end");
+            *expr = self.substring_of(arguments);
             return Ty::Text;
         }
         if self.source != Source::Postgres && (*shorthand || *special) {
@@ -288,6 +285,25 @@ impl<'s> Rewriter<'s> {
             }
             Stage::FromPostgres(target) => self.literal_from_postgres(literal, target),
         }
+    }
+}
+
+/// `x COLLATE NOCASE`.
+pub(super) fn is_nocase(expr: &Expr) -> bool {
+    matches!(build_ref(expr), Expr::Collate { collation, .. } if collation.to_string().eq_ignore_ascii_case("nocase"))
+}
+
+/// The operators that a collation concerns.
+pub(super) fn is_comparison(op: &Op) -> bool {
+    matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq)
+}
+
+/// The value in small letters, once.
+pub(super) fn lowered(expr: Expr) -> Expr {
+    match (build::string(&expr), &expr) {
+        (Some(raw), _) => build::value(Value::SingleQuotedString(raw.to_lowercase())),
+        (_, Expr::Function(function)) if build::function_name(function) == "LOWER" => expr,
+        _ => call("LOWER", vec![build::strip(expr)]),
     }
 }
 

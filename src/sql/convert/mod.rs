@@ -8,6 +8,7 @@
 mod aggregates;
 mod build;
 mod calls;
+mod changes;
 mod compare;
 mod dates;
 mod ddl;
@@ -19,6 +20,7 @@ mod functions;
 mod grouping;
 mod leave;
 mod literals;
+mod mend;
 mod mysql_dates;
 mod names;
 mod operators;
@@ -29,8 +31,10 @@ mod rows;
 mod schema;
 mod scope;
 mod source;
+mod strings;
 mod value_type;
 mod walk;
+mod weeks;
 
 use std::borrow::Cow;
 

@@ -15,12 +15,13 @@ pub(super) fn is_known(name: &str, count: usize) -> bool {
     match name {
         "YEAR" | "MONTH" | "DAY" | "DAYOFMONTH" | "HOUR" | "MINUTE" | "SECOND" | "QUARTER" | "DAYOFYEAR"
         | "MICROSECOND" | "WEEKOFYEAR" | "DAYOFWEEK" | "WEEKDAY" | "DAYNAME" | "MONTHNAME" | "LAST_DAY" | "TO_DAYS"
-        | "DATE" | "TIME" | "TIMESTAMP" | "TO_SECONDS" => count == 1,
-        "WEEK" | "FROM_UNIXTIME" => count == 1 || count == 2,
+        | "DATE" | "TIME" | "TO_SECONDS" | "FROM_DAYS" | "TIME_TO_SEC" | "SEC_TO_TIME" => count == 1,
+        "TIMESTAMP" => count == 1 || count == 2,
+        "WEEK" | "YEARWEEK" | "FROM_UNIXTIME" => count == 1 || count == 2,
         "UNIX_TIMESTAMP" => count < 2,
         "DATE_FORMAT" | "STR_TO_DATE" | "DATE_ADD" | "DATE_SUB" | "ADDDATE" | "SUBDATE" | "DATEDIFF" | "MAKEDATE"
-        | "ADDTIME" | "TIMEDIFF" | "TIME_FORMAT" => count == 2,
-        "TIMESTAMPDIFF" | "TIMESTAMPADD" | "MAKETIME" => count == 3,
+        | "ADDTIME" | "SUBTIME" | "TIMEDIFF" | "TIME_FORMAT" | "PERIOD_ADD" | "PERIOD_DIFF" => count == 2,
+        "TIMESTAMPDIFF" | "TIMESTAMPADD" | "MAKETIME" | "CONVERT_TZ" => count == 3,
         "CURDATE" | "CURTIME" | "UTC_DATE" => count == 0,
         _ => false,
     }
@@ -36,6 +37,51 @@ impl Rewriter<'_> {
             return part(field, moment);
         }
         match name {
+            "MICROSECOND" => {
+                let moment = self.timestamp(arguments.remove(0), first);
+                let all = whole(extract(F::Microseconds, moment));
+                (build::operand(binary(all, Op::Modulo, number(1_000_000))), Ty::Int)
+            }
+            "YEARWEEK" => self.year_week(arguments, first),
+            "FROM_DAYS" => {
+                let ahead = binary(arguments.remove(0), Op::Minus, number(366));
+                let begin = cast(build::text("0001-01-01"), DataType::Date);
+                (build::operand(binary(begin, Op::Plus, build::operand(ahead))), Ty::Date)
+            }
+            "TIME_TO_SEC" => {
+                let seconds = extract(F::Epoch, span_of(arguments.remove(0), first));
+                (cast(seconds, DataType::BigInt(None)), Ty::Int)
+            }
+            "SEC_TO_TIME" => {
+                let seconds = build::operand(arguments.remove(0));
+                (binary(seconds, Op::Multiply, build::interval("1 SECOND")), Ty::Interval)
+            }
+            "PERIOD_ADD" => {
+                let months = months_of(arguments.remove(0));
+                let months = build::operand(binary(months, Op::Plus, build::operand(arguments.remove(0))));
+                let year = build::operand(binary(months.clone(), Op::Divide, number(12)));
+                let month = build::operand(binary(months, Op::Modulo, number(12)));
+                let period = binary(binary(year, Op::Multiply, number(100)), Op::Plus, month);
+                (build::operand(binary(period, Op::Plus, number(1))), Ty::Int)
+            }
+            "PERIOD_DIFF" => {
+                let (later, earlier) = (months_of(arguments.remove(0)), months_of(arguments.remove(0)));
+                (build::operand(binary(later, Op::Minus, earlier)), Ty::Int)
+            }
+            "CONVERT_TZ" => {
+                let (to, from) = (zone(arguments.remove(2)), zone(arguments.remove(1)));
+                let moment = match first {
+                    Ty::Timestamp => arguments.remove(0),
+                    _ => build::to_timestamp(arguments.remove(0)),
+                };
+                let there = Expr::AtTimeZone { timestamp: Box::new(build::operand(moment)), time_zone: Box::new(from) };
+                (Expr::AtTimeZone { timestamp: Box::new(there), time_zone: Box::new(to) }, Ty::Timestamp)
+            }
+            "TIMESTAMP" if arguments.len() == 2 => {
+                let span = span_of(arguments.remove(1), second);
+                let moment = build::to_timestamp(arguments.remove(0));
+                (build::operand(binary(moment, Op::Plus, span)), Ty::Timestamp)
+            }
             "CURDATE" | "UTC_DATE" => (today(), Ty::Date),
             "CURTIME" => (build::keyword("CURRENT_TIME"), Ty::Time),
             "DATE" => (cast(arguments.remove(0), DataType::Date), Ty::Date),
@@ -73,7 +119,12 @@ impl Rewriter<'_> {
             }
             "DATE_FORMAT" | "TIME_FORMAT" => {
                 let format = arguments.remove(1);
-                let moment = self.timestamp(arguments.remove(0), first);
+                let moment = match first {
+                    // A time of day has no date to be cast to.
+                    Ty::Time => span_of(arguments.remove(0), first),
+                    Ty::Literal | Ty::Text if name == "TIME_FORMAT" => span_of(arguments.remove(0), first),
+                    _ => self.timestamp(arguments.remove(0), first),
+                };
                 match string(&format).map(str::to_owned) {
                     Some(raw) => (mysql_format(self, moment, &raw), Ty::Text),
                     None => {
@@ -93,9 +144,11 @@ impl Rewriter<'_> {
                 };
                 self.shift(arguments.remove(0), first, span, back)
             }
-            "ADDTIME" => {
+            "ADDTIME" | "SUBTIME" => {
                 let span = cast(arguments.remove(1), super::dates::interval_type());
-                self.shift(arguments.remove(0), first, span, false)
+                let time = string(&arguments[0]).is_some_and(|raw| !raw.contains('-'));
+                let moment = if time { span_of(arguments.remove(0), first) } else { arguments.remove(0) };
+                self.shift(moment, if time { Ty::Interval } else { first }, span, name == "SUBTIME")
             }
             "TIMESTAMPADD" => {
                 let unit = arguments[0].to_string();
@@ -117,8 +170,14 @@ impl Rewriter<'_> {
                 (build::operand(binary(from, Op::Minus, to)), Ty::Int)
             }
             "TIMEDIFF" => {
-                let to = arguments.remove(1);
-                (build::operand(binary(arguments.remove(0), Op::Minus, to)), Ty::Interval)
+                let moment = |value: Expr, ty: Ty| match (ty, string(&value).is_some_and(|raw| raw.contains('-'))) {
+                    (Ty::Literal, true) => build::to_timestamp(value),
+                    (Ty::Literal, false) => span_of(value, ty),
+                    (Ty::Text | Ty::Loose, _) => build::to_timestamp(value),
+                    _ => value,
+                };
+                let to = moment(arguments.remove(1), second);
+                (build::operand(binary(moment(arguments.remove(0), first), Op::Minus, to)), Ty::Interval)
             }
             "FROM_UNIXTIME" => {
                 let at = call("TO_TIMESTAMP", vec![arguments.remove(0)]);
@@ -142,30 +201,6 @@ impl Rewriter<'_> {
             }
             "MAKETIME" => (call("MAKE_TIME", arguments), Ty::Time),
             _ => (call(name, arguments), Ty::Unknown),
-        }
-    }
-
-    /// WEEK counts in eight modes; only mode 3 is the ISO week.
-    fn week(&mut self, mut arguments: Vec<Expr>, ty: Ty) -> (Expr, Ty) {
-        let mode = arguments.get(1).map_or(Some("0".to_owned()), digits);
-        let moment = self.timestamp(arguments.remove(0), ty);
-        match mode.as_deref() {
-            Some("3") => part(DateTimeField::Week(None), moment),
-            // Weeks begin on Sunday (0) or Monday (5); week 1 begins with the year's first such day.
-            Some(mode @ ("0" | "5")) => {
-                let day = extract(DateTimeField::Doy, moment.clone());
-                let weekday = if mode == "0" {
-                    extract(DateTimeField::Dow, moment)
-                } else {
-                    build::operand(binary(extract(DateTimeField::Isodow, moment), Op::Minus, number(1)))
-                };
-                let shifted = binary(binary(day, Op::Plus, number(6)), Op::Minus, weekday);
-                (call("DIV", vec![shifted, number(7)]), Ty::Numeric)
-            }
-            mode => {
-                self.warn(&format!("WEEK in mode {} has no equivalent", mode.unwrap_or("?")));
-                part(DateTimeField::Week(None), moment)
-            }
         }
     }
 
@@ -213,10 +248,67 @@ impl Rewriter<'_> {
             self.did("date-functions");
             return Ty::Int;
         }
+        if let DateTimeField::Custom(unit) = field
+            && let Some(template) = template_of(&unit.value.to_ascii_uppercase())
+        {
+            let moment = self.timestamp(build::take(inner), ty);
+            *expr = cast(call("TO_CHAR", vec![moment, build::text(template)]), DataType::BigInt(None));
+            self.did("date-functions");
+            return Ty::Int;
+        }
+        // MySQL's EXTRACT counts weeks as WEEK does without a mode.
+        if matches!(field, DateTimeField::Week(None)) && self.source == super::Source::MySql && self.has_schema() {
+            let (found, ty) = self.week(vec![build::take(inner)], ty);
+            *expr = found;
+            self.did("date-functions");
+            return ty;
+        }
         if matches!(ty, Ty::Text | Ty::Literal | Ty::Loose) {
             **inner = self.timestamp(build::take(inner), ty);
         }
         Ty::Numeric
+    }
+}
+
+/// The digits that a composite unit of EXTRACT gives, as a template.
+fn template_of(unit: &str) -> Option<&'static str> {
+    Some(match unit {
+        "DAY_HOUR" => "DDHH24",
+        "DAY_MINUTE" => "DDHH24MI",
+        "DAY_SECOND" => "DDHH24MISS",
+        "HOUR_MINUTE" => "HH24MI",
+        "HOUR_SECOND" => "HH24MISS",
+        "MINUTE_SECOND" => "MISS",
+        _ => return None,
+    })
+}
+
+/// A time of day as a span, which may be longer than a day and has a TO_CHAR.
+fn span_of(value: Expr, ty: Ty) -> Expr {
+    match ty {
+        Ty::Interval => value,
+        // PostgreSQL takes the time of a moment only on request.
+        Ty::Timestamp => {
+            cast(cast(value, DataType::Time(None, sqlparser::ast::TimezoneInfo::None)), super::dates::interval_type())
+        }
+        _ => cast(value, super::dates::interval_type()),
+    }
+}
+
+/// The months of a period such as 202001, counted from the year 0.
+fn months_of(period: Expr) -> Expr {
+    let period = build::operand(period);
+    let years = build::operand(binary(period.clone(), Op::Divide, number(100)));
+    let month = build::operand(binary(period, Op::Modulo, number(100)));
+    let months = binary(binary(years, Op::Multiply, number(12)), Op::Plus, month);
+    build::operand(binary(months, Op::Minus, number(1)))
+}
+
+/// A time zone: PostgreSQL reads the sign of '+02:00' the other way round unless it is an interval.
+fn zone(name: Expr) -> Expr {
+    match string(&name) {
+        Some(offset) if offset.starts_with(['+', '-']) => build::interval(&offset.to_owned()),
+        _ => name,
     }
 }
 
@@ -229,7 +321,6 @@ fn field_of(name: &str) -> Option<DateTimeField> {
         "HOUR" => F::Hour,
         "MINUTE" => F::Minute,
         "SECOND" => F::Second,
-        "MICROSECOND" => F::Microseconds,
         "QUARTER" => F::Quarter,
         "DAYOFYEAR" => F::Doy,
         "WEEKOFYEAR" => F::Week(None),

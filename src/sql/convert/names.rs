@@ -31,6 +31,10 @@ impl<'s> Rewriter<'s> {
     /// A bare name: a column, an output alias, or a string in double quotes.
     pub fn identifier(&mut self, expr: &mut Expr, scope: &Scope<'_, 's>) -> Ty {
         let Expr::Identifier(ident) = expr else { return Ty::Unknown };
+        // The word DEFAULT among values is no column.
+        if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default") {
+            return Ty::Unknown;
+        }
         let place = self.place;
         let found = scope.column(None, &ident.value, self.source);
         let here = found.is_some_and(|found| found.level == 0);

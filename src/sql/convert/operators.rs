@@ -207,22 +207,7 @@ impl<'s> Rewriter<'s> {
         };
         // Converted again, LIKE would be taken for SQLite's, which is blind to case.
         if !self.idiomatic || raw.contains(['[', ']']) {
-            let mut regex = String::from("^");
-            let mut class = false;
-            for c in raw.chars() {
-                match c {
-                    '[' | ']' => {
-                        class = c == '[';
-                        regex.push(c);
-                    }
-                    '*' if !class => regex.push_str(".*"),
-                    '?' if !class => regex.push('.'),
-                    '.' | '+' | '(' | ')' | '{' | '}' | '|' | '\\' | '$' | '^' if !class => regex.extend(['\\', c]),
-                    c => regex.push(c),
-                }
-            }
-            regex.push('$');
-            let pattern = build::value(Value::SingleQuotedString(regex));
+            let pattern = build::value(Value::SingleQuotedString(super::mend::glob_as_regex(raw)));
             return (plain(left, Op::PGRegexMatch, pattern), Ty::Bool);
         }
         let mut pattern = String::with_capacity(raw.len());
@@ -312,7 +297,17 @@ impl<'s> Rewriter<'s> {
     /// `x -> '$.a[0]'`: PostgreSQL walks down key by key.
     fn json_arrow(&mut self, left: Expr, lt: Ty, op: Op, right: Expr) -> (Expr, Ty) {
         let ty = if op == Op::LongArrow { Ty::Text } else { Ty::Other };
-        let Some(keys) = string(&right).and_then(json_path) else { return (plain(left, op, right), ty) };
+        let Some(keys) = string(&right).and_then(json_path) else {
+            // A key or an index alone: PostgreSQL has that, but not on text.
+            let left = match lt {
+                Ty::Text | Ty::Literal => {
+                    self.did("json-path");
+                    cast(left, DataType::JSON)
+                }
+                _ => left,
+            };
+            return (plain(left, op, right), ty);
+        };
         self.did("json-path");
         let left = if lt == Ty::Text { cast(left, DataType::JSON) } else { left };
         let name = if op == Op::LongArrow { "JSON_EXTRACT_PATH_TEXT" } else { "JSON_EXTRACT_PATH" };

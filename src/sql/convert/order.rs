@@ -74,7 +74,9 @@ impl<'s> Rewriter<'s> {
         }
         if let (Stage::ToPostgres, LimitClause::LimitOffset { limit, offset, .. }) = (self.stage, &mut *clause) {
             // A negative limit means none.
-            if limit.as_ref().and_then(build::digits).is_some_and(|digits| digits.starts_with('-')) {
+            let unbounded =
+                |digits: String| digits.starts_with('-') || digits.parse::<u64>().is_ok_and(|n| n > i64::MAX as u64);
+            if limit.as_ref().and_then(build::digits).is_some_and(unbounded) {
                 *limit = None;
                 self.did("limit-without-bound");
                 if offset.is_none() {

@@ -129,8 +129,12 @@ fn mend(tokens: &mut Vec<TokenWithSpan>, source: Source, applied: &mut Vec<&'sta
             }
         }
     }
+    if source == Source::MySql {
+        super::mend::mysql(tokens, &mut did);
+    }
     if source == Source::Sqlite {
         sqlite_is(tokens, &mut did);
+        super::mend::sqlite(tokens, &mut did);
     }
     if source != Source::Postgres {
         limited_arms(tokens, &mut did);
@@ -180,7 +184,7 @@ fn column_words(tokens: &mut [TokenWithSpan], did: &mut impl FnMut(&'static str)
             continue;
         }
         let empty = Token::Whitespace(Whitespace::Space);
-        if is_word(&tokens[at], "SIGNED") {
+        if is_word(&tokens[at], "SIGNED") || is_word(&tokens[at], "ZEROFILL") {
             tokens[at].token = empty;
             did("storage-options-dropped");
         } else if is_word(&tokens[at], "CHARSET")
@@ -194,7 +198,7 @@ fn column_words(tokens: &mut [TokenWithSpan], did: &mut impl FnMut(&'static str)
     }
 }
 
-fn is_word(token: &TokenWithSpan, wanted: &str) -> bool {
+pub(super) fn is_word(token: &TokenWithSpan, wanted: &str) -> bool {
     matches!(&token.token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(wanted))
 }
 
@@ -275,7 +279,7 @@ fn modulo_words(tokens: &mut [TokenWithSpan], did: &mut impl FnMut(&'static str)
     }
 }
 
-fn word(text: &str, keyword: Keyword) -> Token {
+pub(super) fn word(text: &str, keyword: Keyword) -> Token {
     Token::Word(Word { value: text.to_owned(), quote_style: None, keyword })
 }
 

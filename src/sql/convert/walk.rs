@@ -242,6 +242,14 @@ impl<'s> Rewriter<'s> {
     }
 
     fn from(&mut self, from: &mut Vec<TableWithJoins>, scope: &mut Scope<'_, 's>) {
+        if let ([TableWithJoins { relation: TableFactor::Table { name, .. }, joins }], Source::MySql) =
+            (from.as_slice(), self.source)
+            && joins.is_empty()
+            && last(name).is_some_and(|ident| ident.value.eq_ignore_ascii_case("dual"))
+        {
+            from.clear();
+            self.did("dual-dropped");
+        }
         self.comma_joins(from);
         for item in from.iter_mut() {
             self.table_with_joins(item, scope);

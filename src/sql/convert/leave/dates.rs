@@ -15,13 +15,48 @@ impl Rewriter<'_> {
         let word = field.to_string().to_ascii_uppercase();
         let moment = take(inner);
         let found = match (target, word.as_str()) {
+            (Target::MySql, "YEAR" | "MONTH") if word == "YEAR" && aged(&moment).is_some() => {
+                let (to, from) = aged(&moment).unwrap_or_else(|| (build::null(), build::null()));
+                call("TIMESTAMPDIFF", vec![build::word("YEAR"), from, to])
+            }
+            (Target::MySql, "ISOYEAR") => {
+                let week = call("YEARWEEK", vec![moment, number(3)]);
+                build::operand(binary(week, Op::MyIntegerDivide, number(100)))
+            }
             (Target::MySql, "EPOCH") => call("UNIX_TIMESTAMP", vec![moment]),
             (Target::MySql, "DOW") => build::operand(binary(call("DAYOFWEEK", vec![moment]), Op::Minus, number(1))),
             (Target::MySql, "ISODOW") => build::operand(binary(call("WEEKDAY", vec![moment]), Op::Plus, number(1))),
             (Target::MySql, "DOY") => call("DAYOFYEAR", vec![moment]),
             (Target::MySql, "WEEK") => call("WEEK", vec![moment, number(3)]),
             (Target::Sqlite, part) => {
+                let of = |code: &str, moment: &Expr| {
+                    cast(call("STRFTIME", vec![build::text(code), moment.clone()]), DataType::Integer(None))
+                };
+                // Years between two moments: the digits of their dates, as numbers.
+                if let ("YEAR", Some((to, from))) = (part, super::dates::aged(&moment)) {
+                    let day = |moment: Expr| call("STRFTIME", vec![build::text("%Y.%m%d"), moment]);
+                    *expr = cast(binary(day(to), Op::Minus, day(from)), DataType::Integer(None));
+                    self.did("date-difference");
+                    return Ty::Int;
+                }
+                match part {
+                    "QUARTER" => {
+                        let month = build::operand(binary(of("%m", &moment), Op::Plus, number(2)));
+                        *expr = build::operand(binary(month, Op::Divide, number(3)));
+                        self.did("date-parts");
+                        return Ty::Int;
+                    }
+                    "ISODOW" => {
+                        let day = build::operand(binary(of("%w", &moment), Op::Plus, number(6)));
+                        *expr = build::operand(binary(binary(day, Op::Modulo, number(7)), Op::Plus, number(1)));
+                        self.did("date-parts");
+                        return Ty::Int;
+                    }
+                    _ => {}
+                }
                 let code = match part {
+                    "WEEK" => "%V",
+                    "ISOYEAR" => "%G",
                     "YEAR" => "%Y",
                     "MONTH" => "%m",
                     "DAY" => "%d",
@@ -189,6 +224,18 @@ impl Rewriter<'_> {
 
     fn truncate_date(&mut self, unit: &str, moment: Expr, target: Target) -> Option<Expr> {
         match target {
+            Target::MySql if unit == "WEEK" && self.has_schema() => {
+                // Weeks begin on Monday; those that TIMESTAMPDIFF counts begin on the weekday of its first moment.
+                let day = call("DATE", vec![moment.clone()]);
+                let span = Expr::Interval(Interval {
+                    value: Box::new(call("WEEKDAY", vec![moment])),
+                    leading_field: Some(DateTimeField::Day),
+                    leading_precision: None,
+                    last_field: None,
+                    fractional_seconds_precision: None,
+                });
+                Some(call("DATE_SUB", vec![day, span]))
+            }
             Target::MySql => {
                 let zero = build::text("0000-01-01 00:00:00");
                 let distance = call("TIMESTAMPDIFF", vec![build::word(unit), zero.clone(), moment]);
@@ -204,6 +251,17 @@ impl Rewriter<'_> {
             Target::Sqlite => {
                 let unit = unit.to_ascii_lowercase();
                 match unit.as_str() {
+                    "week" => {
+                        let steps = ["weekday 0", "-6 days"].map(build::text);
+                        Some(call("DATE", std::iter::once(moment).chain(steps).collect()))
+                    }
+                    "quarter" => {
+                        let month = call("STRFTIME", vec![build::text("%m"), moment.clone()]);
+                        let back = binary(build::operand(binary(month, Op::Minus, number(1))), Op::Modulo, number(3));
+                        let back = binary(build::text("-"), Op::StringConcat, build::operand(back));
+                        let back = binary(back, Op::StringConcat, build::text(" months"));
+                        Some(call("DATE", vec![moment, build::text("start of month"), back]))
+                    }
                     "year" | "month" => Some(call("DATE", vec![moment, build::text(&format!("start of {unit}"))])),
                     "day" => Some(call("DATE", vec![moment])),
                     "hour" => Some(call("STRFTIME", vec![build::text("%Y-%m-%d %H:00:00"), moment])),
@@ -226,6 +284,28 @@ impl Rewriter<'_> {
             }
             Target::Postgres => None,
         }
+    }
+}
+
+/// The moments of `AGE(to, from)`, or of what SQLite's rule has made of it.
+pub(super) fn aged(expr: &Expr) -> Option<(Expr, Expr)> {
+    match expr {
+        Expr::Nested(inner) => aged(inner),
+        Expr::Function(function) if build::function_name(function) == "AGE" => {
+            let arguments = build::arguments(function)?;
+            let [to, from] = arguments.as_slice() else { return None };
+            Some(((*to).clone(), (*from).clone()))
+        }
+        Expr::BinaryOp { left, op: Op::Minus, right } => {
+            let day = |side: &Expr| match side {
+                Expr::Function(function) if build::function_name(function) == "JULIANDAY" => {
+                    Some(build::arguments(function)?.first().map(|day| (*day).clone())?)
+                }
+                _ => None,
+            };
+            Some((day(left)?, day(right)?))
+        }
+        _ => None,
     }
 }
 

@@ -28,6 +28,10 @@ impl Rewriter<'_> {
             Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => lt.number_with(rt),
             _ => Ty::Unknown,
         };
+        if let Some(found) = self.dates_apart(&left, lt, &op, &right, rt, target) {
+            let ty = if lt == Ty::Date && rt == Ty::Date { Ty::Int } else { Ty::Timestamp };
+            return (found, ty);
+        }
         let found = match (op, target) {
             (Op::StringConcat, Target::MySql) => {
                 self.did("concat");
@@ -62,7 +66,14 @@ impl Rewriter<'_> {
                 self.did("regexp");
                 let negated = matches!(op, Op::PGRegexNotMatch | Op::PGRegexNotIMatch);
                 let matched = match target {
-                    Target::Sqlite => plain(left, Op::Regexp, right),
+                    Target::Sqlite => {
+                        let blind = matches!(op, Op::PGRegexIMatch | Op::PGRegexNotIMatch);
+                        let pattern = match string(&right) {
+                            Some(raw) if blind => build::value(Value::SingleQuotedString(format!("(?i){raw}"))),
+                            _ => right,
+                        };
+                        plain(left, Op::Regexp, pattern)
+                    }
                     _ => {
                         let mut arguments = vec![left, right];
                         if matches!(op, Op::PGRegexIMatch | Op::PGRegexNotIMatch) {
@@ -102,6 +113,12 @@ impl Rewriter<'_> {
                         self.did("json-path");
                         plain(left, op, build::text(&path))
                     }
+                    (Some(path), Target::MySql)
+                        if op == Op::LongArrow && matches!(left, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) =>
+                    {
+                        self.did("json-path");
+                        plain(left, op, build::text(&path))
+                    }
                     (Some(path), _) => {
                         self.did("json-path");
                         let found = call("JSON_EXTRACT", vec![left, build::text(&path)]);
@@ -122,8 +139,57 @@ impl Rewriter<'_> {
                     }
                 }
             }
+            (op @ (Op::Plus | Op::Minus), Target::MySql | Target::Oracle) if parts_of(&right).is_some() => {
+                self.did("interval-literal");
+                let parts = parts_of(&right).unwrap_or_default();
+                parts.into_iter().fold(left, |moment, (amount, unit)| {
+                    let mut span = build::interval(&format!("{amount} {unit}"));
+                    self.interval_from_postgres(&mut span, target);
+                    plain(moment, op.clone(), span)
+                })
+            }
             (op @ (Op::Plus | Op::Minus), Target::MySql) if matches!(&right, Expr::Function(f) if build::function_name(f) == "MAKE_INTERVAL") => {
                 self.make_interval(left, &op, right)
+            }
+            (op @ (Op::HashArrow | Op::HashLongArrow), target) => {
+                let keys = super::lacking::array_items(&right);
+                match keys {
+                    Some(keys) => {
+                        self.did("json-path");
+                        let mut path = String::from("$");
+                        for key in &keys {
+                            match (build::digits(key), string(key)) {
+                                (Some(at), _) => path.push_str(&format!("[{at}]")),
+                                (_, Some(key)) => path.push_str(&format!(".{key}")),
+                                _ => {}
+                            }
+                        }
+                        let found = call("JSON_EXTRACT", vec![left, build::text(&path)]);
+                        match (op, target) {
+                            (Op::HashLongArrow, Target::MySql) => call("JSON_UNQUOTE", vec![found]),
+                            _ => found,
+                        }
+                    }
+                    None => plain(left, op, right),
+                }
+            }
+            (Op::Question, Target::MySql | Target::Sqlite) if string(&right).is_some() => {
+                self.did("json-functions");
+                let path = build::text(&format!("$.{}", string(&right).unwrap_or_default()));
+                match target {
+                    Target::MySql => call("JSON_CONTAINS_PATH", vec![left, build::text("one"), path]),
+                    _ => Expr::IsNotNull(Box::new(call("JSON_TYPE", vec![left, path]))),
+                }
+            }
+            (Op::AtArrow, Target::MySql) => {
+                self.did("json-functions");
+                call("JSON_CONTAINS", vec![left, right])
+            }
+            (Op::PGBitwiseXor, Target::Sqlite) => {
+                self.did("bitwise-xor");
+                let both = plain(left.clone(), Op::BitwiseAnd, right.clone());
+                let any = plain(left, Op::BitwiseOr, right);
+                operand(plain(operand(any), Op::Minus, operand(both)))
             }
             (Op::PGBitwiseXor, Target::MySql) => {
                 self.did("bitwise-xor");
@@ -212,7 +278,7 @@ impl Rewriter<'_> {
     }
 
     /// A cast in the target's types.
-    pub fn cast_from_postgres(&mut self, expr: &mut Expr, _ty: Ty, target: Target) -> Ty {
+    pub fn cast_from_postgres(&mut self, expr: &mut Expr, ty: Ty, target: Target) -> Ty {
         let Expr::Cast { kind, expr: inner, data_type, .. } = expr else { return Ty::Unknown };
         let result = Ty::of_cast(data_type);
         if *kind == CastKind::DoubleColon {
@@ -220,10 +286,44 @@ impl Rewriter<'_> {
             **inner = build::strip(take(inner));
             self.did("double-colon-casts");
         }
-        if target == Target::Sqlite && matches!(data_type, DataType::Date | DataType::Timestamp(..)) {
-            let name = if matches!(data_type, DataType::Date) { "DATE" } else { "DATETIME" };
+        if target == Target::Sqlite
+            && matches!(data_type, DataType::Date | DataType::Timestamp(..) | DataType::Time(..))
+        {
+            let name = match data_type {
+                DataType::Date => "DATE",
+                DataType::Time(..) => "TIME",
+                _ => "DATETIME",
+            };
             *expr = call(name, vec![take(inner)]);
             self.did("date-literals");
+            return result;
+        }
+        if let (DataType::Bool | DataType::Boolean, Some(raw)) = (&*data_type, string(inner)) {
+            // A word for true or false is no number to the others.
+            let holds = ["t", "true", "y", "yes", "on", "1"].iter().any(|word| raw.eq_ignore_ascii_case(word));
+            *expr = if target == Target::MySql { build::value(Value::Boolean(holds)) } else { number(u8::from(holds)) };
+            self.did("boolean-literals");
+            return Ty::Bool;
+        }
+        if target == Target::Sqlite && matches!(data_type, DataType::JSON | DataType::JSONB) {
+            // SQLite's JSON is text; a cast would make a number of it.
+            *expr = build::operand(take(inner));
+            self.did("cast-types");
+            return result;
+        }
+        if target == Target::Oracle && ty == Ty::Bool && result.is_number() {
+            // Oracle has no values that are true or false.
+            *expr = build::case(take(inner), number(1), Some(number(0)));
+            self.did("condition-as-number");
+            return result;
+        }
+        if target == Target::Sqlite
+            && self.has_schema()
+            && let DataType::Varchar(Some(sqlparser::ast::CharacterLength::IntegerLength { length, .. })) = data_type
+        {
+            let text = build::cast(take(inner), DataType::Text);
+            *expr = call("SUBSTR", vec![text, number(1), number(*length)]);
+            self.did("cast-types");
             return result;
         }
         let wanted = match target {
@@ -249,6 +349,17 @@ impl Rewriter<'_> {
             return;
         }
         let Expr::Substring { expr: inner, substring_from, substring_for, .. } = expr else { return };
+        // SUBSTRING(x FROM 'pattern')
+        if substring_for.is_none() && substring_from.as_deref().is_some_and(|from| string(from).is_some()) {
+            if target == Target::Sqlite {
+                self.warn("SQLite has no SUBSTRING by a pattern");
+                return;
+            }
+            let pattern = substring_from.take().map_or_else(build::null, |from| *from);
+            *expr = call("REGEXP_SUBSTR", vec![take(inner), pattern]);
+            self.did("regexp");
+            return;
+        }
         if target == Target::MySql {
             return;
         }
@@ -300,6 +411,10 @@ impl Rewriter<'_> {
                 *text = text.replace('\\', "\\\\");
                 self.did("escaped-strings");
             }
+            Value::UnicodeStringLiteral(text) => {
+                *literal = Value::SingleQuotedString(text.replace('\'', "''"));
+                self.did("escaped-strings");
+            }
             Value::DollarQuotedString(text) => {
                 *literal = Value::SingleQuotedString(text.value.replace('\'', "''"));
                 self.did("escaped-strings");
@@ -319,6 +434,15 @@ impl Rewriter<'_> {
             _ => {}
         }
     }
+}
+
+/// The parts of an interval of several, such as `1 year 2 months`.
+fn parts_of(expr: &Expr) -> Option<Vec<(String, String)>> {
+    let Expr::Interval(literal) = expr else { return None };
+    string(&literal.value)
+        .filter(|_| literal.leading_field.is_none())
+        .and_then(super::dates::amounts)
+        .filter(|p| p.len() > 1)
 }
 
 fn is_double(expr: &Expr) -> bool {

@@ -31,6 +31,9 @@ const NAMES: &[(&str, &str, &str, &str)] = &[
 impl Rewriter<'_> {
     /// A call in the target's words; its arguments are rewritten already.
     pub fn function_from_postgres(&mut self, expr: &mut Expr, name: &str, types: &[Ty], target: Target) -> Ty {
+        if let Some(ty) = self.other_words(expr, name, types, target) {
+            return ty;
+        }
         let ty = result_type(name, types);
         let Expr::Function(function) = expr else { return ty };
         let plain = build::arguments(function).map(|arguments| arguments.len());

@@ -3,5 +3,9 @@
 mod dates;
 mod expressions;
 mod functions;
+mod lacking;
 mod queries;
+mod shapes;
 mod tables;
+
+pub(super) use lacking::unknown_as_null;

@@ -2,8 +2,8 @@
 
 use sqlparser::ast::{
     BinaryOperator, Expr, Fetch, GroupByExpr, Ident, Join, JoinConstraint, JoinOperator, LimitClause, OffsetRows,
-    OrderByExpr, OrderByOptions, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement, TableFactor,
-    TableWithJoins,
+    OrderByExpr, OrderByOptions, OrderBySort, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement,
+    TableFactor, TableWithJoins,
 };
 
 use crate::sql::convert::build::{self, number};
@@ -28,6 +28,9 @@ impl<'s> Rewriter<'s> {
         match target {
             Target::MySql => {
                 // Kept for split_nulls, which has the room for a second key.
+                if by.options.nulls_first.is_some() && first == default {
+                    self.did("null-order");
+                }
                 by.options.nulls_first = (first != default).then_some(first);
             }
             Target::Sqlite if first != default && by.options.nulls_first.is_none() => {
@@ -49,9 +52,9 @@ impl<'s> Rewriter<'s> {
                 && !self.never_null(&by.expr, scope)
             {
                 let is_null = Expr::IsNull(Box::new(build::operand(by.expr.clone())));
-                let (null, other) = if first { (0, 1) } else { (1, 0) };
-                let place = build::case(is_null, number(null), Some(number(other)));
-                keys.push(plain_order(place, OrderByOptions { sort: None, nulls_first: None }));
+                let place = build::case(is_null, number(1), Some(number(0)));
+                let sort = first.then_some(OrderBySort::Desc);
+                keys.push(plain_order(place, OrderByOptions { sort, nulls_first: None }));
                 self.did("null-order");
             }
             keys.push(by);
@@ -110,8 +113,18 @@ impl<'s> Rewriter<'s> {
 
     /// LIMIT and the like in the target's words.
     pub fn query_from_postgres(&mut self, query: &mut Query, target: Target) {
+        self.distinct_on(query);
         if target == Target::MySql {
             self.full_join(query);
+        }
+        // Whether a common table expression is computed once is PostgreSQL's to say, and SQLite's.
+        if target != Target::Sqlite
+            && let Some(with) = &mut query.with
+        {
+            for cte in with.cte_tables.iter_mut().filter(|cte| cte.materialized.is_some()) {
+                cte.materialized = None;
+                self.did("materialized-dropped");
+            }
         }
         if !query.locks.is_empty() && target == Target::Sqlite {
             query.locks.clear();
@@ -212,13 +225,12 @@ impl<'s> Rewriter<'s> {
 
     /// What a SELECT has that the target lacks.
     pub fn select_from_postgres(&mut self, select: &mut Select, target: Target, _scope: &Scope<'_, 's>) {
-        if matches!(select.distinct, Some(sqlparser::ast::Distinct::On(_))) {
-            self.warn(&format!("{} has no DISTINCT ON", target.name()));
-        }
+        self.rollup(select, target);
     }
 
     /// Aliases of tables: Oracle takes no AS.
     pub fn factor_from_postgres(&mut self, factor: &mut TableFactor, target: Target) {
+        self.values_as_selects(factor);
         if target != Target::Oracle {
             return;
         }

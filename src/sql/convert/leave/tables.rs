@@ -1,14 +1,16 @@
 //! Tables and the rows in them for MySQL, SQLite and Oracle.
 
 use sqlparser::ast::{
-    CharacterLength, ColumnDef, ColumnOption, ColumnOptionDef, DataType, Delete, ExactNumberInfo, Expr, Insert,
-    OnConflict, OnConflictAction, OnInsert, Update,
+    AssignmentTarget, CharacterLength, ColumnDef, ColumnOption, ColumnOptionDef, DataType, Delete, ExactNumberInfo,
+    Expr, FromTable, Insert, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, OnConflict,
+    OnConflictAction, OnInsert, Update, UpdateTableFromKind, Value,
 };
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, Word};
 
 use super::expressions::oracle_type;
 use crate::sql::convert::build;
+use crate::sql::convert::changes::shown;
 use crate::sql::convert::{Rewriter, Target};
 use crate::sql::schema::{Table, same};
 
@@ -85,6 +87,27 @@ impl Rewriter<'_> {
 
     /// UPDATE … FROM.
     pub fn update_from_postgres(&mut self, update: &mut Update, target: Target) {
+        if target == Target::MySql
+            && let Some(UpdateTableFromKind::AfterSet(from)) = update.from.take_if(|from| matches!(from, UpdateTableFromKind::AfterSet(items) if items.iter().all(|item| item.joins.is_empty())))
+        {
+            // The tables are joined first; the columns that are set say whose they are.
+            if let Some(owner) = shown(&update.table.relation) {
+                for assignment in &mut update.assignments {
+                    if let AssignmentTarget::ColumnName(name) = &mut assignment.target
+                        && name.0.len() == 1
+                    {
+                        name.0.insert(0, ObjectNamePart::Identifier(owner.clone()));
+                    }
+                }
+            }
+            let all = || JoinConstraint::On(build::value(Value::Boolean(true)));
+            update.table.joins.extend(from.into_iter().map(|item| Join {
+                relation: item.relation,
+                global: false,
+                join_operator: JoinOperator::Join(all()),
+            }));
+            self.did("update-join");
+        }
         if update.from.is_some() && target != Target::Sqlite {
             self.warn(&format!("{} has no UPDATE … FROM", target.name()));
         }
@@ -95,6 +118,22 @@ impl Rewriter<'_> {
 
     /// DELETE … USING.
     pub fn delete_from_postgres(&mut self, delete: &mut Delete, target: Target) {
+        if target == Target::MySql
+            && let Some(using) = delete.using.take_if(|items| items.iter().all(|item| item.joins.is_empty()))
+        {
+            let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &mut delete.from;
+            if let Some(first) = from.first_mut()
+                && let Some(owner) = shown(&first.relation)
+            {
+                delete.tables = vec![ObjectName::from(vec![owner])];
+                first.joins.extend(using.into_iter().map(|item| Join {
+                    relation: item.relation,
+                    global: false,
+                    join_operator: JoinOperator::Join(JoinConstraint::On(build::value(Value::Boolean(true)))),
+                }));
+                self.did("delete-join");
+            }
+        }
         if delete.using.is_some() && target != Target::MySql {
             self.warn(&format!("{} has no DELETE … USING", target.name()));
         }
