@@ -42,12 +42,15 @@ fn rich() -> World {
 /// Every section that a pattern names has a line for its slots in every voice of every language.
 #[test]
 fn every_draft_can_be_said_in_every_voice() {
-    let world = rich();
+    // Made-up rows have gaps here and there, and some patterns want none: not every world has all.
+    let worlds: Vec<World> =
+        (3..7).map(|seed| World::of_schema(&Schema::parse(RICH, Dialect::Sqlite).unwrap(), seed).unwrap()).collect();
     let rules = rules::Rules::load(None).unwrap();
     let mut never = Vec::new();
     for pattern in patterns::reading().chain(patterns::changing()) {
         let mut drawn = 0;
         for seed in 0..120 {
+            let world = &worlds[seed as usize % worlds.len()];
             let style = Style { dialect: Dialect::Sqlite };
             let mut maker = Maker { facts: &world.facts, draws: Draws::new(&[seed, 1]), style };
             let Some(draft) = (pattern.make)(&mut maker) else { continue };
