@@ -31,7 +31,7 @@ use crate::generate::sampler::Pick;
 use crate::generate::settings::{Origin, Overrides, Settings};
 use crate::generate::validation::{Mode, Verdict};
 use crate::manifest::{BaseModel, Manifest, last_component};
-use crate::model::{Decoder, Quantisation, identity, locate};
+use crate::model::{Decoder, EMBEDDED, Quantisation, identity, locate};
 use crate::package;
 use crate::registry::Registry;
 use crate::sql::Dialect;
@@ -72,6 +72,12 @@ impl Loaded {
     /// Finds and loads who the flags name. What `previous` holds is used again where it is the same base model.
     pub fn new(model: &ModelArgs, sampling: &SamplingArgs, previous: Option<&Loaded>, ui: &Ui) -> Result<Self> {
         check_device(&model.device)?;
+        if model.experts.is_none() && model.adapter.is_none() && model.base_model.is_none() {
+            ui.note(&format!(
+                "nobody is named: the small embedded model {EMBEDDED} answers; --experts takes an expert, --base-model a \
+                 bigger model, such as Qwen/Qwen3-0.6B"
+            ));
+        }
         let found = find(model)?;
         let (manifest, entry) = found.manifest.as_ref().map(|(manifest, entry)| (manifest, entry)).unzip();
         let decoding = manifest.map(Manifest::decoding).unwrap_or_default();
@@ -206,9 +212,7 @@ pub(super) fn find(model: &ModelArgs) -> Result<Found> {
     let base = |named: Option<&str>, folder: &Path| match (&model.base_model, named) {
         (Some(flag), _) => locate(flag, &home, false),
         (None, Some(name)) => find_base(name, folder, &home).map_or_else(|| locate(name, &home, false), Ok),
-        (None, None) => Err(Problem::usage("nobody is named who could answer")
-            .hint("--experts NAME asks an installed expert, --base-model DIR a base model")
-            .into()),
+        (None, None) => locate(EMBEDDED, &home, false),
     };
     if let Some(wanted) = &model.experts {
         let installed = Registry::open(&home)?.resolve(wanted)?;

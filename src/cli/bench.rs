@@ -2,6 +2,7 @@
 //! random numbers that speed is compared on.
 
 mod measures;
+mod rows;
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,7 +13,6 @@ use super::answering::weights::{load_decoder, quantisation};
 use super::answering::{Found, find};
 use super::args::bench::Args;
 use super::command_line::check_device;
-use super::quickstart::rows;
 use super::ui::{Table, Ui};
 use crate::adapter::Adapter;
 use crate::data::tokenizer::{self, TextTokenizer};

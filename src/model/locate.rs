@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo};
 
+use super::embedded::{EMBEDDED, embedded};
 use crate::error::{Problem, Result};
 
 /// Files that are fetched beside the weights, where the repository has them.
 const COMPANIONS: [&str; 5] =
     ["generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json"];
 
-/// Finds the folder of base model `name`: as a path (both separators), then `<home>/models/<last component>`, then, for
-/// an `owner/name` id, in the Hugging Face cache. With `download` a hub id that is not cached is fetched.
+/// Finds the folder of base model `name`: as a path (both separators), then `<home>/models/<last component>`, then the
+/// embedded model under its own name, then, for an `owner/name` id, in the Hugging Face cache. With `download` a hub id that is not cached is fetched.
 pub fn locate(name: &str, home: &Path, download: bool) -> Result<PathBuf> {
     let mut tried = Vec::new();
     let native = PathBuf::from(name.replace('\\', "/"));
@@ -25,6 +26,9 @@ pub fn locate(name: &str, home: &Path, download: bool) -> Result<PathBuf> {
         if !tried.contains(&folder) {
             tried.push(folder);
         }
+    }
+    if name == EMBEDDED {
+        return embedded(home);
     }
     let mut failure = None;
     if is_hub_id(name) {

@@ -146,7 +146,6 @@ fn what_cannot_work_says_why() {
     write(place.path().join("empty.sql"), "");
     let long = "how many ".repeat(3000);
     for (args, code, message) in [
-        (vec!["chat", "--prompt", "x"], 2, "nobody is named"),
         (vec!["chat", "--base-model", "none", "--prompt", "x"], 3, "--base-model"),
         (vec!["chat", "--experts", "sql", "--prompt", "x"], 1, "expert-sql is not installed"),
         (vec!["chat", "--base-model", "model", "--prompt", " "], 2, "empty"),

@@ -1,118 +1,201 @@
-//! `quickstart`: the whole chain on a small shop, each step being the verb a user would type.
+//! `quickstart`: from a database to an expert for it whose score was executed, each step being the verb a user would type.
 //!
-//! The base model is a tiny one made of random numbers on the spot, so the answers are noise, and the text says so: what
-//! is shown is that every step works here, offline, and what to type for the real thing.
+//! Without `--db` the database is a little shop made here. Nothing is downloaded: the base model is the embedded one unless
+//! another is named.
 
-pub(super) mod rows;
+mod shop;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use super::args::quickstart::Args;
 use super::home::expert_home;
-use super::ui::Ui;
-use crate::data::tokenizer;
+use super::ui::{Table, Ui};
+use crate::db::{Limits, Source};
 use crate::error::{Problem, Result};
 use crate::fsx;
-use crate::model::init::{RandomModel, write_random};
+use crate::model::EMBEDDED;
 
-/// Ids of the tokenizer that is trained on the shop's text.
-const TOKENIZER_SIZE: usize = 700;
+/// What the expert is called.
+const NAME: &str = "expert-quickstart";
 
-pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
-    let dir = work_folder(args)?;
-    let expert = dir.join("expert-quickstart");
-    let path = |path: &Path| path.display().to_string();
-    let (base, data, schema) = (dir.join("base"), dir.join("shop.jsonl"), dir.join("schema.sql"));
+/// Questions written for the training, and steps of it: about a minute on two cores; with `--full` about five.
+const SHORT: (u64, u64) = (4_000, 300);
+const FULL: (u64, u64) = (16_000, 1_500);
 
-    ui.note(&format!("A shop with three tables, in {}", dir.display()));
-    fsx::write_atomic(&data, rows::json_lines().as_bytes())?;
-    fsx::write_atomic(&schema, rows::SCHEMA.as_bytes())?;
-    let parameters = make_base(&base)?;
-    ui.note(&format!(
-        "A base model of {parameters} random numbers: the answers will be noise. What you see is the way, not the skill."
-    ));
+/// Questions that training never sees.
+const HELD_OUT: &str = "240";
 
-    let processed = expert.join("datasets/processed");
-    let weights = expert.join("weights");
-    let manifest = path(&expert.join("manifest.json"));
-    let steps = args.steps.to_string();
-    let mut done = Vec::new();
-    let mut step = |argv: &[&str]| -> Result<Value> {
-        ui.note(&format!("\n{} expert-cli {}", ui.paint("$", "36"), shown(argv)));
-        let run = super::nested(argv, ui)?;
+/// Settings of a short training of the embedded model, measured in `docs/LOG.md`.
+const EMBEDDED_SETTINGS: [&str; 8] = [
+    "rank=32",
+    "alpha=64",
+    "dropout=0",
+    "learning_rate=0.002",
+    "batch_size=32",
+    "gradient_accumulation_steps=1",
+    "save_strategy=no",
+    "target_modules=[\"q_proj\",\"k_proj\",\"v_proj\",\"o_proj\",\"gate_proj\",\"up_proj\",\"down_proj\"]",
+];
+
+/// Verbs run so far, with what they answered.
+struct Walk<'a> {
+    ui: &'a Ui,
+    done: Vec<Value>,
+}
+
+impl Walk<'_> {
+    /// Runs a verb as if it had been typed.
+    fn step(&mut self, argv: &[&str]) -> Result<Value> {
+        self.ui.note(&format!("\n{} expert-cli {}", self.ui.paint("$", "36"), shown(argv)));
+        let begun = Instant::now();
+        let run = super::nested(argv, self.ui)?;
         let answer = run.answer.unwrap_or_default();
-        done.push(json!({"command": argv, "answer": answer}));
-        // An answer of noise need not be SQL, and `chat` then ends with 1: here that is no failure.
+        self.done.push(json!({"command": argv, "seconds": begun.elapsed().as_secs_f64(), "answer": answer}));
+        // `chat` ends with 1 where an answer is no whole statement: that is an answer too.
         if argv[0] != "chat" || answer.is_null() {
             run.outcome?;
         }
         Ok(answer)
+    }
+}
+
+pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
+    let begun = Instant::now();
+    let dir = work_folder(args)?;
+    let text = |path: &Path| path.display().to_string();
+    let source = match &args.db {
+        Some(source) => source.clone(),
+        None => {
+            let path = dir.join("shop.db");
+            shop::write(&path)?;
+            Source::Sqlite(path)
+        }
     };
-    step(&["init", &path(&expert), "--base-model", &path(&base), "--dialect", "sqlite", "--force"])?;
-    step(&[
-        "preprocess",
-        "--dataset",
-        &path(&data),
+    let db = source.to_string();
+    ui.note(&format!("A database to ask about, {db}:"));
+    show_tables(&source, ui)?;
+
+    let (count, steps) = if args.full { FULL } else { SHORT };
+    let steps = args.steps.unwrap_or(steps).to_string();
+    let count = count.to_string();
+    let dialect = source.dialect().name();
+    let base = args.base_model.as_deref().unwrap_or(EMBEDDED);
+    let expert = dir.join(NAME);
+    let data = expert.join("datasets/synthesized");
+    let [expert_dir, data_dir, train, held_out, work] =
+        [text(&expert), text(&data), text(&data.join("train.jsonl")), text(&data.join("held-out.jsonl")), text(&dir)];
+    let (manifest, weights) = (text(&expert.join("manifest.json")), text(&expert.join("weights")));
+
+    let mut walk = Walk { ui, done: Vec::new() };
+    walk.step(&["init", &expert_dir, "--base-model", base, "--dialect", dialect, "--force"])?;
+    walk.step(&[
+        "synthesize",
+        "--db",
+        &db,
+        "--count",
+        &count,
+        "--held-out",
+        HELD_OUT,
+        "--seed",
+        "1",
         "--output",
-        &path(&processed),
-        "--format",
-        "qwen3",
-        "--dialect",
-        "sqlite",
-        "--val-split",
-        "0.1",
-        "--base-model",
-        &path(&base),
+        &data_dir,
     ])?;
-    step(&[
-        "train",
-        "--manifest",
-        &manifest,
-        "--output",
-        &path(&weights),
-        "--max-steps",
-        &steps,
-        "--set",
-        "training.config.learning_rate=0.003",
-        "--set",
-        "training.config.dropout=0",
-    ])?;
-    let packed = step(&["package", "--manifest", &manifest, "--weights", &path(&weights), "--output", &path(&dir)])?;
+    let settings: Vec<String> = match args.base_model {
+        None => EMBEDDED_SETTINGS.iter().map(|setting| format!("training.config.{setting}")).collect(),
+        Some(_) => vec!["training.config.dropout=0".into(), "training.config.save_strategy=no".into()],
+    };
+    let mut training =
+        vec!["train", "--manifest", &manifest, "--dataset", &train, "--output", &weights, "--max-steps", &steps];
+    training.extend(settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
+    walk.step(&training)?;
+    let packed = walk.step(&["package", "--manifest", &manifest, "--weights", &weights, "--output", &work])?;
     let package = packed["path"]
         .as_str()
         .map(PathBuf::from)
         .ok_or_else(|| Problem::failed("`package` did not name the file it wrote"))?;
-    step(&["verify", &path(&package)])?;
-    step(&["install", &path(&package), "--force"])?;
-    let answer = step(&[
-        "chat",
+    walk.step(&["verify", &text(&package)])?;
+    walk.step(&["install", &text(&package), "--force"])?;
+    let evaluation = text(&dir.join("evaluation"));
+    let scores = walk.step(&[
+        "eval",
         "--experts",
         "quickstart",
-        "--base-model",
-        &path(&base),
-        "--context",
-        &path(&schema),
-        "--prompt",
-        rows::QUESTION,
-        "--max-tokens",
-        "32",
+        "--suite",
+        &held_out,
+        "--db",
+        &db,
+        "--baseline",
+        "base",
+        "--output",
+        &evaluation,
     ])?;
-    let said = answer["sql"].as_str().or(answer["text"].as_str()).unwrap_or_default().to_owned();
-
-    if ui.is_json() {
-        return ui.json(
-            "expert-cli.quickstart/1",
-            json!({"dir": dir, "package": package, "question": rows::QUESTION, "answer": said, "steps": done}),
-        );
+    let mut answers = Vec::new();
+    for question in questions(args, &held_out)? {
+        let answer = walk.step(&["chat", "--experts", "quickstart", "--db", &db, "--run", "--prompt", &question])?;
+        let sql = answer["sql"].as_str().or(answer["text"].as_str()).unwrap_or_default().to_owned();
+        answers.push(json!({"question": question, "sql": sql, "result": answer["result"]}));
     }
-    ui.note(&format!("\n{}", rows::QUESTION));
-    ui.data_untrusted(&said)?;
-    ui.note("\nEvery step ran. For answers that mean something take a real base model and your own data:");
-    ui.note("  hf download Qwen/Qwen3-0.6B --local-dir models/Qwen3-0.6B");
-    ui.next("expert-cli init my-expert --base-model models/Qwen3-0.6B");
+    if ui.is_json() {
+        let body = json!({
+            "dir": dir,
+            "db": db,
+            "package": package,
+            "base_model": base,
+            "scores": scores["execution"],
+            "base_scores": scores["baseline"]["scores"]["execution"],
+            "mcnemar_p": scores["baseline"]["mcnemar_p"],
+            "answers": answers,
+            "seconds": begun.elapsed().as_secs_f64(),
+            "steps": walk.done,
+        });
+        return ui.json("expert-cli.quickstart/1", body);
+    }
+    show_scores(&scores, ui);
+    ui.note(&format!("All of it took {:.0} s. An expert for a database of your own:", begun.elapsed().as_secs_f64()));
+    ui.next("expert-cli quickstart --db sqlite:YOUR.db --full");
     Ok(())
+}
+
+/// The tables with their columns and numbers of rows.
+fn show_tables(source: &Source, ui: &Ui) -> Result<()> {
+    let schema = source.schema()?;
+    let mut table = Table::new(["table", "rows", "columns"]);
+    for of in schema.tables() {
+        let name = of.name.to_sql(schema.dialect());
+        let rows = source.query(&format!("SELECT COUNT(*) FROM {name}"), &Limits::default());
+        let rows = rows.ok().and_then(|rows| Some(rows.rows.first()?.first()?.to_string()));
+        let columns: Vec<&str> = of.columns.iter().map(|column| column.name.text()).collect();
+        table.row([of.name.text().to_owned(), rows.unwrap_or_default(), columns.join(", ")]);
+    }
+    ui.note(&super::ui::escape(&table.render()));
+    Ok(())
+}
+
+/// What is asked at the end: of the shop three questions of ours, of another database the first held-out ones.
+fn questions(args: &Args, held_out: &str) -> Result<Vec<String>> {
+    if args.db.is_none() {
+        return Ok(shop::QUESTIONS.map(String::from).to_vec());
+    }
+    let rows = fsx::read_text(Path::new(held_out))?;
+    let row = |line: &str| serde_json::from_str::<Value>(line).ok()?["question"].as_str().map(str::to_owned);
+    Ok(rows.lines().filter_map(row).take(shop::QUESTIONS.len()).collect())
+}
+
+/// Right answers of expert and base, by execution.
+fn show_scores(scores: &Value, ui: &Ui) {
+    let mut table = Table::new(["right by execution", "of", "%", "95 % interval"]);
+    for (name, score) in
+        [("the expert", &scores["execution"]), ("its base model alone", &scores["baseline"]["scores"]["execution"])]
+    {
+        let percent = |key: &str| format!("{:.1}", score[key].as_f64().unwrap_or(f64::NAN) * 100.0);
+        let interval = format!("{} – {}", percent("low"), percent("high"));
+        table.row([name.to_owned(), score["n"].to_string(), percent("score"), interval]);
+    }
+    ui.note(&format!("\nQuestions that training never saw, in wording that it never saw:\n{}", table.render()));
 }
 
 /// The folder that was asked for, or a new one among the temporary files.
@@ -131,18 +214,12 @@ fn work_folder(args: &Args) -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// A tiny random model with a tokenizer of the shop's own words; returns its number of parameters.
-fn make_base(dir: &Path) -> Result<usize> {
-    let text = rows::json_lines();
-    let texts = text.lines().chain(rows::SCHEMA.lines());
-    let size = tokenizer::write_new(dir, texts, TOKENIZER_SIZE)?;
-    let model = RandomModel { vocab_size: size, ..RandomModel::default() };
-    write_random(dir, &model)?;
-    Ok(model.parameters())
-}
-
 /// An argument list as one would type it.
 fn shown(argv: &[&str]) -> String {
-    let quote = |arg: &&str| if arg.contains([' ', '?']) { format!("\"{arg}\"") } else { (*arg).to_owned() };
+    let quote = |arg: &&str| match arg {
+        arg if arg.contains('"') => format!("'{arg}'"),
+        arg if arg.contains([' ', '?', '[']) => format!("\"{arg}\""),
+        arg => (*arg).to_owned(),
+    };
     argv.iter().map(quote).collect::<Vec<_>>().join(" ")
 }

@@ -1,15 +1,11 @@
-//! The shop that `quickstart` plays with: a schema and questions about it, made here.
+//! A shop's questions and SQL: text that the tokenizers of random models are made from.
 
 use serde_json::json;
 
-/// The shop's tables.
-pub(super) const SCHEMA: &str = "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT, joined DATE);
+const SCHEMA: &str = "CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT, joined DATE);
 CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT NOT NULL, category TEXT, price REAL, stock INTEGER);
 CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customer (id), product_id INTEGER REFERENCES product (id), quantity INTEGER, bought DATE);
 ";
-
-/// The question that is asked at the end; it is not among the rows.
-pub(super) const QUESTION: &str = "How many customers live in Porto?";
 
 const TABLES: [(&str, &str, &[&str], &[&str]); 3] = [
     ("customer", "customers", &["name", "city", "joined"], &["id"]),
@@ -74,7 +70,7 @@ fn pairs() -> Vec<(String, String)> {
 }
 
 /// The rows as JSON lines in the shape of sql-create-context.
-pub(in crate::cli) fn json_lines() -> String {
+pub(super) fn json_lines() -> String {
     pairs()
         .into_iter()
         .map(|(question, answer)| json!({"question": question, "context": SCHEMA, "answer": answer}).to_string() + "\n")
@@ -86,12 +82,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_answer_runs_on_the_shop_and_the_last_question_is_new() {
+    fn every_answer_runs_on_the_shop() {
         let shop = rusqlite::Connection::open_in_memory().unwrap();
         shop.execute_batch(SCHEMA).unwrap();
         for (question, answer) in pairs() {
             shop.prepare(&answer).unwrap_or_else(|error| panic!("{question}: {error}"));
-            assert_ne!(question, QUESTION);
         }
     }
 }
