@@ -342,7 +342,7 @@ fn filled(line: &str, words: &[String]) -> Option<String> {
     for (at, word) in words.iter().enumerate().filter(|(_, word)| *word != "-") {
         line = line.replace(&format!("<{}>", at + 1), word);
     }
-    (!line.contains('<') || !line.contains(">")).then_some(line)
+    (!(line.contains('<') && line.contains('>'))).then_some(line)
 }
 
 fn pieces(line: &str) -> Option<Vec<Piece>> {
