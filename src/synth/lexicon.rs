@@ -74,6 +74,10 @@ impl Lexicon {
 pub(super) fn noun(said: &str, plural: bool, language: &str) -> Noun {
     if language == "pt" {
         if let Some((text, form)) = PORTUGUESE.noun(said) {
+            // A thing that is counted: one cannot say "o lugares".
+            if !plural && counted(said) && text.split(' ').next().is_some_and(|first| first.ends_with('s')) {
+                return Noun { text: format!("número de {text}"), form: 0 };
+            }
             return Noun { text: if plural { portuguese_plural(&text) } else { text }, form };
         }
         // A foreign word keeps its own plural.
@@ -94,6 +98,12 @@ pub(super) fn noun(said: &str, plural: bool, language: &str) -> Noun {
 /// Plurals that no rule gives.
 const IRREGULAR: &[(&str, &str)] =
     &[("cidadão", "cidadãos"), ("mão", "mãos"), ("órgão", "órgãos"), ("juiz", "juízes"), ("difícil", "difíceis")];
+
+/// Whether words say many things: seats, copies sold.
+pub(super) fn counted(said: &str) -> bool {
+    let many = |word: &str| words::singular(word) != word && words::plural(&words::singular(word)) == word;
+    said.split(' ').next_back().is_some_and(many) || said.split(' ').next().is_some_and(many) && said.contains(' ')
+}
 
 /// The first word takes the plural, and an adjective behind it too.
 fn portuguese_plural(text: &str) -> String {
@@ -158,8 +168,10 @@ mod tests {
         assert_eq!(noun("customer", true, "pt"), Noun { text: "clientes".into(), form: 0 });
         assert_eq!(noun("order item", true, "pt").text, "itens de pedido");
         assert_eq!(noun("country", true, "pt").text, "países");
-        assert_eq!(noun("boat rental", true, "pt").text, "boat rentals");
+        assert_eq!(noun("blimp rental", true, "pt").text, "blimp rentals");
         assert_eq!(noun("customer city", false, "pt"), Noun { text: "cidade de cliente".into(), form: 1 });
+        assert_eq!(noun("seats", false, "pt"), Noun { text: "número de lugares".into(), form: 0 });
+        assert!(counted("tickets sold") && !counted("status") && !counted("price") && !counted("unit price"));
         assert_eq!(noun("furniture", true, "pt").text, "móveis");
         assert_eq!(noun("monthly price", true, "pt").text, "preços mensais");
         assert_eq!(noun("new delivery", false, "pt"), Noun { text: "entrega nova".into(), form: 1 });

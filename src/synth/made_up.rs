@@ -388,6 +388,9 @@ fn text_list(role: Role, said: &str, table: &str, draws: &mut Draws) -> Option<V
 fn range(role: Role, said: &str, draws: &mut Draws) -> (f64, f64) {
     let has = |words: &[&str]| words.iter().any(|word| said.split(' ').any(|own| own == *word));
     match role {
+        Role::Year if has(&["birth"]) => (1940.0, 2004.0),
+        Role::Year if has(&["founded", "built", "opened", "open", "formed", "discovered", "laid"]) => (1880.0, 2022.0),
+        Role::Year => (1998.0, 2025.0),
         _ if has(&["age", "idade"]) => (18.0, 80.0),
         _ if has(&["rating", "stars", "nota"]) => (1.0, 5.0),
         _ if has(&["score", "percentage", "pct"]) => (0.0, 100.0),
@@ -395,9 +398,6 @@ fn range(role: Role, said: &str, draws: &mut Draws) -> (f64, f64) {
         _ if has(&["discount", "tax", "rate"]) => (0.0, 30.0),
         _ if has(&["salary", "salario", "income", "wage"]) => (1800.0, 12000.0),
         _ if has(&["budget", "revenue", "population", "capacity"]) => (1000.0, 90000.0),
-        Role::Year if has(&["birth"]) => (1940.0, 2004.0),
-        Role::Year if has(&["founded", "built", "opened", "open", "formed", "discovered", "laid"]) => (1880.0, 2022.0),
-        Role::Year => (1998.0, 2025.0),
         _ if has(&["floors", "floor", "bedrooms", "bathrooms", "rooms", "seasons", "beds", "terms"]) => (1.0, 9.0),
         _ if has(&["weight"]) => (1.0, 120.0),
         _ if has(&["experience"]) => (0.0, 35.0),

@@ -1,20 +1,18 @@
 //! What every pattern builds from: a table, columns, a condition, an aggregate, a pair of tables.
 
 use super::Cell;
+use super::conditions::single as simple;
 use super::draft::{Condition, Phrase, Slot};
 use super::draw::Draws;
 use super::facts::{ColumnFacts, Edge, Facts, TableFacts, quoted};
 use super::role::Role;
-use super::style::{Style, plain_number};
+use super::style::Style;
 
 /// Share of the single-table conditions that are put together from two.
 const DOUBLE_CONDITIONS: f64 = 0.25;
 
 /// Share of the lists that show whole rows.
 const WHOLE_ROWS: f64 = 0.35;
-
-/// Share of the drawn conditions `name = …` on a column of different values that are kept.
-const SINGLE_ROW: f64 = 0.3;
 
 /// What a pattern draws from.
 #[derive(Debug, Clone)]
@@ -226,139 +224,6 @@ impl<'a> Maker<'a> {
         Some((condition, column))
     }
 
-    fn flag(&mut self, table: usize, column: usize, name: &str) -> Condition {
-        let yes = self.draws.chance(0.6);
-        let words = &self.facts_of(table, column).words;
-        let has = words.starts_with("has ");
-        let said = words.split_once(' ').filter(|(first, _)| ["is", "has", "was"].contains(first));
-        let said = said.map_or(words.as_str(), |(_, rest)| rest);
-        let key = match (has, yes) {
-            (false, true) => "where.is",
-            (false, false) => "where.is.not",
-            (true, true) => "where.has",
-            (true, false) => "where.has.not",
-        };
-        simple(self.style.flag(name, yes), Phrase::new(key).with("flag", Slot::Words(said.to_owned())))
-    }
-
-    fn number_condition(
-        &mut self,
-        name: &str,
-        facts: &ColumnFacts,
-        said: impl Fn(&'static str) -> Phrase,
-    ) -> Option<Condition> {
-        let whole = facts.values.iter().all(|cell| matches!(cell, Cell::Integer(_)));
-        let value = |maker: &mut Self| {
-            let number = maker.draws.pick(&facts.values).and_then(Cell::number)?;
-            Some(if whole || facts.role == Role::Year { plain_number(number) } else { plain_number(rounded(number)) })
-        };
-        if facts.role == Role::Year && self.draws.chance(0.5) || whole && self.draws.chance(0.15) {
-            let value = value(self)?;
-            return Some(simple(format!("{name} = {value}"), said("where.eq.number").value("value", value)));
-        }
-        if self.draws.chance(0.2) {
-            let (a, b) = (value(self)?, value(self)?);
-            let (low, high) = if a.parse::<f64>().ok()? <= b.parse::<f64>().ok()? { (a, b) } else { (b, a) };
-            if low == high {
-                return None;
-            }
-            let phrase = said("where.between").value("low", &low).value("high", &high);
-            return Some(simple(format!("{name} BETWEEN {low} AND {high}"), phrase));
-        }
-        let (operator, key) = [
-            (">", "where.gt"),
-            (">=", "where.ge"),
-            ("<", "where.lt"),
-            ("<=", "where.le"),
-            (">", "where.gt"),
-            ("<", "where.lt"),
-        ][self.draws.below(6)];
-        let value = value(self)?;
-        Some(simple(format!("{name} {operator} {value}"), said(key).value("value", value)))
-    }
-
-    fn date_condition(
-        &mut self,
-        name: &str,
-        facts: &ColumnFacts,
-        said: impl Fn(&'static str) -> Phrase,
-    ) -> Option<Condition> {
-        let day = |maker: &mut Self| match maker.draws.pick(&facts.values) {
-            Some(Cell::Text(text)) => text.get(..10).map(str::to_owned),
-            _ => None,
-        };
-        let first = day(self)?;
-        Some(match self.draws.below(5) {
-            0 | 1 => {
-                let year: i64 = first.get(..4)?.parse().ok()?;
-                simple(self.style.year_is(name, year), said("where.year").value("value", year))
-            }
-            2 => simple(format!("{name} > '{first}'"), said("where.after").value("value", first)),
-            3 => simple(format!("{name} < '{first}'"), said("where.before").value("value", first)),
-            _ => {
-                let second = day(self)?;
-                let (low, high) = if first < second { (first, second) } else { (second, first) };
-                if low == high || facts.role == Role::Timestamp {
-                    return None;
-                }
-                let phrase = said("where.between.dates").value("low", &low).value("high", &high);
-                simple(format!("{name} BETWEEN '{low}' AND '{high}'"), phrase)
-            }
-        })
-    }
-
-    fn text_condition(
-        &mut self,
-        name: &str,
-        facts: &ColumnFacts,
-        said: impl Fn(&'static str) -> Phrase,
-    ) -> Option<Condition> {
-        let text = |maker: &mut Self| match maker.draws.pick(&facts.values) {
-            Some(Cell::Text(text)) => Some(text.clone()),
-            _ => None,
-        };
-        let value = text(self)?;
-        let category = facts.role == Role::Category;
-        // One row is seldom what people filter for.
-        let single = facts.unique && !self.draws.chance(SINGLE_ROW);
-        let words: Vec<&str> = value.split(' ').filter(|word| word.len() >= 3).collect();
-        Some(match self.draws.below(if category { 10 } else { 8 }) {
-            0 if !category => {
-                let start: String = value.chars().take(1).collect();
-                let start = start.to_uppercase();
-                if !start.chars().all(char::is_alphabetic) {
-                    return None;
-                }
-                let phrase = said("where.starts").value("value", &start);
-                simple(self.style.like(name, &format!("{start}%")), phrase)
-            }
-            1 | 2 if !category => {
-                let word = (*self.draws.pick(&words)?).to_owned();
-                if !word.chars().all(char::is_alphanumeric) {
-                    return None;
-                }
-                simple(self.style.like(name, &format!("%{word}%")), said("where.contains").value("value", word))
-            }
-            3 if category => simple(
-                format!("{name} <> {}", self.style.literal(&Cell::Text(value.clone()))),
-                said("where.ne").value("value", value),
-            ),
-            4 | 5 if category => {
-                let other = text(self)?;
-                if other == value {
-                    return None;
-                }
-                let list = [&value, &other].map(|text| self.style.literal(&Cell::Text(text.clone()))).join(", ");
-                simple(format!("{name} IN ({list})"), said("where.in").value("a", value).value("b", other))
-            }
-            _ if single => return None,
-            _ => simple(
-                format!("{name} = {}", self.style.literal(&Cell::Text(value.clone()))),
-                said("where.eq").value("value", value),
-            ),
-        })
-    }
-
     /// An aggregate of a number of a table.
     pub fn aggregate(&mut self, table: usize, dotted: bool) -> Option<Aggregate> {
         let column = self.number(table)?;
@@ -470,18 +335,4 @@ impl<'a> Maker<'a> {
         }
         self.draws.pick(&bridges).copied()
     }
-}
-
-fn simple(sql: String, phrase: Phrase) -> Condition {
-    let kind = phrase.key.to_owned();
-    Condition { sql, phrase, kind, loose: false }
-}
-
-/// A number people would say: two digits and zeros for large ones.
-fn rounded(number: f64) -> f64 {
-    if number.abs() < 10.0 {
-        return (number * 10.0).round() / 10.0;
-    }
-    let step = 10f64.powi(number.abs().log10().floor() as i32 - 1);
-    (number / step).round() * step
 }

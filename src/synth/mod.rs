@@ -6,6 +6,7 @@
 //! takes part.
 
 mod cell;
+mod conditions;
 mod draft;
 mod draw;
 mod facts;
@@ -16,6 +17,7 @@ mod made_up;
 mod maker;
 mod noise;
 mod patterns;
+mod relation;
 mod role;
 mod rules;
 mod run;

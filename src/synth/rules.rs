@@ -11,6 +11,8 @@ use crate::fsx;
 const EMBEDDED: &[(&str, &str)] = &[
     ("en/base.txt", include_str!("phrasing/en/base.txt")),
     ("en/wide.txt", include_str!("phrasing/en/wide.txt")),
+    ("en/columns.txt", include_str!("phrasing/en/columns.txt")),
+    ("en/relations.txt", include_str!("phrasing/en/relations.txt")),
     ("en/direct.txt", include_str!("phrasing/en/direct.txt")),
     ("en/short.txt", include_str!("phrasing/en/short.txt")),
     ("en/business.txt", include_str!("phrasing/en/business.txt")),
@@ -24,6 +26,8 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("en/held-out.txt", include_str!("phrasing/en/held-out.txt")),
     ("pt/base.txt", include_str!("phrasing/pt/base.txt")),
     ("pt/wide.txt", include_str!("phrasing/pt/wide.txt")),
+    ("pt/columns.txt", include_str!("phrasing/pt/columns.txt")),
+    ("pt/relations.txt", include_str!("phrasing/pt/relations.txt")),
     ("pt/direct.txt", include_str!("phrasing/pt/direct.txt")),
     ("pt/short.txt", include_str!("phrasing/pt/short.txt")),
     ("pt/gentil.txt", include_str!("phrasing/pt/gentil.txt")),
@@ -34,8 +38,9 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("pt/held-out.txt", include_str!("phrasing/pt/held-out.txt")),
 ];
 
-/// Slots that a line may leave out: a row is known by its label, and a link goes without saying.
-const SOFT: &[&str] = &["label", "link", "middle", "ordered", "owner", "superior"];
+/// Slots that a line may leave out: a row is known by its label, a link goes without saying, and what the speaker adds of
+/// its own (`row`, the verbs of a relation) nobody has to use.
+const SOFT: &[&str] = &["label", "link", "middle", "owner", "superior", "row", "by", "did", "done", "do"];
 
 /// A slot or text of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +98,47 @@ pub(super) struct RuleFile {
     /// How often it is taken, among those of its language and part.
     pub weight: usize,
     sections: BTreeMap<String, Vec<Line>>,
+    special: BTreeMap<String, Vec<(When, Vec<Line>)>>,
+}
+
+/// For which columns a special section is: `@age, years ! birth date | person`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct When {
+    /// What the column's words end with: one of these, and no other column of the table does.
+    ends: Vec<String>,
+    /// No column of the table may end with one of these: it could be meant as well.
+    without: Vec<String>,
+    /// Only where the rows are people.
+    person: bool,
+}
+
+impl When {
+    fn parse(text: &str) -> Self {
+        let (text, kind) = text.split_once('|').unwrap_or((text, ""));
+        let (ends, without) = text.split_once('!').unwrap_or((text, ""));
+        let list = |text: &str| {
+            text.split(',').map(|end| end.trim().to_owned()).filter(|end| !end.is_empty()).collect::<Vec<_>>()
+        };
+        Self { ends: list(ends), without: list(without), person: kind.trim() == "person" }
+    }
+
+    /// Whether it is for the column `said` of a table with these columns.
+    pub fn holds<'c>(
+        &self,
+        said: &str,
+        columns: impl Iterator<Item = &'c str> + Clone,
+        person: impl Fn() -> bool,
+    ) -> bool {
+        let ends = |said: &str, ends: &[String]| {
+            ends.iter().any(|end| {
+                said.strip_suffix(end.as_str()).is_some_and(|front| front.is_empty() || front.ends_with(' '))
+            })
+        };
+        ends(said, &self.ends)
+            && columns.clone().filter(|column| ends(column, &self.ends)).count() == 1
+            && !columns.clone().any(|column| ends(column, &self.without))
+            && (!self.person || person())
+    }
 }
 
 /// All files.
@@ -151,6 +197,28 @@ impl Rules {
         }
         self.files.iter().filter(|shared| shared.shared && shared.language == file.language).flat_map(fitting).collect()
     }
+
+    /// The lines of a section for a kind of column, where `holds` says that it is one: the file's own and, for a file of
+    /// the training part, those of the language's shared files.
+    pub fn special<'r>(&'r self, file: &'r RuleFile, section: &str, holds: impl Fn(&When) -> bool) -> Vec<&'r Line> {
+        let shared =
+            self.files.iter().filter(|shared| shared.shared && shared.language == file.language && !file.held_out);
+        std::iter::once(file)
+            .chain(shared)
+            .flat_map(|file| file.special.get(section).into_iter().flatten())
+            .filter(|(when, _)| holds(when))
+            .flat_map(|(_, lines)| lines)
+            .collect()
+    }
+}
+
+/// What the sections of a `[[ … ]]` block are written for: columns, and the words for `<1>`, `<2>` ….
+type Entry = (When, Vec<String>);
+
+/// `age | person: older, younger`.
+fn entry(line: &str) -> Option<Entry> {
+    let (when, words) = line.split_once(':')?;
+    Some((When::parse(when), words.split(',').map(|word| word.trim().to_owned()).collect()))
 }
 
 #[cfg(test)]
@@ -175,8 +243,11 @@ impl RuleFile {
             lower: false,
             weight: 1,
             sections: BTreeMap::new(),
+            special: BTreeMap::new(),
         };
-        let mut section: Option<String> = None;
+        let mut section: Option<(String, Option<When>)> = None;
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut listing = false;
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
             let wrong = |why: &str| {
@@ -186,11 +257,28 @@ impl RuleFile {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
+            match line {
+                "[[" => {
+                    (section, listing) = (None, true);
+                    entries.clear();
+                    continue;
+                }
+                "]]" => {
+                    listing = false;
+                    continue;
+                }
+                _ if listing => {
+                    entries.push(entry(line).ok_or_else(|| wrong("no `columns: words`"))?);
+                    continue;
+                }
+                _ => {}
+            }
             if let Some(head) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                section = Some(head.trim().to_owned());
+                let (head, when) = head.split_once('@').map_or((head, None), |(head, when)| (head, Some(when)));
+                section = Some((head.trim().to_owned(), when.map(When::parse)));
                 continue;
             }
-            let Some(section) = &section else {
+            let Some((section, when)) = &section else {
                 let (key, value) = line.split_once(':').ok_or_else(|| wrong("neither `key: value` nor `[section]`"))?;
                 match (key.trim(), value.trim()) {
                     ("language", value) => file.language = value.to_owned(),
@@ -205,8 +293,23 @@ impl RuleFile {
                 continue;
             };
             let (line, sentence) = line.strip_prefix('=').map_or((line, false), |line| (line.trim(), true));
-            let pieces = pieces(line).ok_or_else(|| wrong("a `{` without its `}`"))?;
-            file.sections.entry(section.clone()).or_default().push(Line { pieces, sentence });
+            let open = || wrong("a `{` without its `}`");
+            let special: Vec<(When, String)> = match when {
+                Some(when) => vec![(when.clone(), line.to_owned())],
+                None => entries.iter().filter_map(|(when, words)| Some((when.clone(), filled(line, words)?))).collect(),
+            };
+            if when.is_none() && entries.is_empty() {
+                let pieces = pieces(line).ok_or_else(open)?;
+                file.sections.entry(section.clone()).or_default().push(Line { pieces, sentence });
+            }
+            for (when, line) in special {
+                let line = Line { pieces: pieces(&line).ok_or_else(open)?, sentence };
+                let lists = file.special.entry(section.clone()).or_default();
+                match lists.iter_mut().find(|(known, _)| *known == when) {
+                    Some((_, lines)) => lines.push(line),
+                    None => lists.push((when, vec![line])),
+                }
+            }
         }
         if file.language.is_empty() || file.voice.is_empty() {
             return Err(Problem::input(format!("{name} does not say its `language:` and `voice:`")).into());
@@ -231,6 +334,15 @@ impl RuleFile {
     pub fn has(&self, section: &str) -> bool {
         self.sections.contains_key(section)
     }
+}
+
+/// The line with an entry's words for `<1>`, `<2>` …; none where the entry has no such word (or `-`).
+fn filled(line: &str, words: &[String]) -> Option<String> {
+    let mut line = line.to_owned();
+    for (at, word) in words.iter().enumerate().filter(|(_, word)| *word != "-") {
+        line = line.replace(&format!("<{}>", at + 1), word);
+    }
+    (!(line.contains('<') && line.contains('>'))).then_some(line)
 }
 
 fn pieces(line: &str) -> Option<Vec<Piece>> {
@@ -272,6 +384,23 @@ mod tests {
         for wrong in ["[x]\ny", "language: xx\nvoice: y\npart: no\n", "language: xx\nvoice: y\n[a]\n{b"] {
             assert!(RuleFile::parse(wrong, "test").is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn special_sections_are_for_their_columns() {
+        let text = "language: xx\nvoice: plain\n[a]\nx\n[b @price, cost ! fee | person]\ny\n[[\nage: older, -\nhire date: hired, new\n]]\n[b]\n<1>\n<2>";
+        let file = RuleFile::parse(text, "test").unwrap();
+        let when = |at: usize| &file.special["b"][at].0;
+        assert_eq!(file.special["b"].iter().map(|(_, lines)| lines.len()).collect::<Vec<_>>(), [1, 1, 2]);
+        let holds =
+            |at: usize, said, columns: &[&str], person| when(at).holds(said, columns.iter().copied(), || person);
+        assert!(holds(0, "unit price", &["unit price", "price list"], true));
+        assert!(!holds(0, "unit price", &["unit price"], false), "no people");
+        assert!(!holds(0, "unit price", &["unit price", "cost"], true), "two that could be meant");
+        assert!(!holds(0, "price", &["price", "fee"], true), "one that must not be there");
+        assert!(holds(1, "age", &["age", "mileage"], false) && !holds(1, "mileage", &["mileage"], false));
+        assert!(holds(2, "hire date", &["hire date", "birth date"], false));
+        assert_eq!(file.sections.len(), 1);
     }
 
     #[test]

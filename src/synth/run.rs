@@ -33,9 +33,9 @@ const HELD_OUT_SQL: u64 = 8;
 /// One in so many combinations of a pattern's parts is never trained on.
 const HELD_OUT_COMBINATION: u64 = 8;
 
-/// What one statement may cost: the tables are small, so that anything slow is a mistake of ours.
-const LIMITS: Limits =
-    Limits { time: Duration::from_millis(250), rows: 400, value_bytes: 1 << 16, result_bytes: 1 << 20 };
+/// What one statement may cost: the tables are small, so that anything slow is a mistake of ours. The time is a wall clock's,
+/// and on a busy machine a statement of a millisecond may stand still for a second: the bound is for circles, not for speed.
+const LIMITS: Limits = Limits { time: Duration::from_secs(20), rows: 400, value_bytes: 1 << 16, result_bytes: 1 << 20 };
 
 /// Makes pairs over one database.
 pub(super) struct Writer<'a> {

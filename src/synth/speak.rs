@@ -3,9 +3,12 @@
 //! Values and names keep between two marks while the sentence is made, so that nothing changes their letters.
 
 use super::draft::{Phrase, Slot};
-use super::draw::Draws;
+use super::draw::{Draws, text_key};
 use super::facts::Facts;
 use super::lexicon::{self, Noun};
+use super::made_up::is_person;
+use super::relation::{self, Relation};
+use super::role::Role;
 use super::rules::{Line, Piece, RuleFile, Rules};
 
 /// Begins what must stay as it is.
@@ -15,6 +18,9 @@ const CLOSE: char = '\u{e001}';
 
 /// Share of the questions that put text values between quotes.
 const QUOTED_VALUES: f64 = 0.35;
+
+/// Share of the phrases about a column of a known kind that are worded for that kind: "older than" for an age.
+const SPECIAL: f64 = 0.5;
 
 /// How a voice speaks about a database.
 pub(super) struct Speaker<'a> {
@@ -50,15 +56,35 @@ impl Speaker<'_> {
     }
 
     fn expand(&self, phrase: &Phrase, quote: Option<char>, draws: &mut Draws) -> Option<(String, bool)> {
-        let filled: Vec<&str> = phrase.slots.iter().map(|(name, _)| *name).collect();
-        let lines = self.rules.lines(self.file, phrase.key, &filled);
+        let mut filled: Vec<&str> = phrase.slots.iter().map(|(name, _)| *name).collect();
+        let relation = self.relation(phrase, draws);
+        if relation.is_some() {
+            filled.extend(relation::SLOTS);
+        }
+        if subject(phrase).is_some() {
+            filled.push("row");
+        }
+        let special = self.special(phrase, &filled);
+        let lines = if !special.is_empty() && draws.chance(SPECIAL) {
+            special
+        } else {
+            self.rules.lines(self.file, phrase.key, &filled)
+        };
         let line: &Line = draws.pick(&lines)?;
         let mut text = String::new();
         for piece in &line.pieces {
             match piece {
                 Piece::Text(piece) => text.push_str(piece),
                 Piece::Slot { name, plural, forms, .. } => {
-                    let Some((_, slot)) = phrase.slots.iter().find(|(own, _)| own == name) else { continue };
+                    let row = subject(phrase).filter(|_| name == "row").map(|(table, _)| Slot::Table(table));
+                    let said = phrase.slots.iter().find(|(own, _)| own == name).map(|(_, slot)| slot);
+                    let Some(slot) = said.or(row.as_ref()) else {
+                        let form = |child| self.noun(child, true).map_or(0, |noun| noun.form);
+                        let child =
+                            phrase.slots.iter().find(|(own, _)| *own == "child").map_or(0, |(_, slot)| form(slot));
+                        text.push_str(&relation.and_then(|relation| relation.said(name, child)).unwrap_or_default());
+                        continue;
+                    };
                     if forms.is_empty() {
                         text.push_str(&self.fill(slot, (*plural, name == "columns"), quote, draws)?);
                     } else {
@@ -69,6 +95,30 @@ impl Speaker<'_> {
             }
         }
         Some((text, line.sentence))
+    }
+
+    /// Lines for the kind of column that a phrase is about.
+    fn special(&self, phrase: &Phrase, filled: &[&str]) -> Vec<&Line> {
+        let Some((table, column)) = subject(phrase) else { return Vec::new() };
+        let Some(table) = self.facts.tables.get(table) else { return Vec::new() };
+        let Some(said) = table.columns.get(column).map(|column| column.words.as_str()) else { return Vec::new() };
+        let bare: Vec<&str> = filled.iter().copied().filter(|name| *name != "column").collect();
+        let columns = table.columns.iter().map(|column| column.words.as_str());
+        self.rules
+            .special(self.file, phrase.key, |when| when.holds(said, columns.clone(), || is_person(&table.words)))
+            .into_iter()
+            .filter(|line| line.fits(&bare) || line.fits(filled))
+            .collect()
+    }
+
+    /// How the child and the parent of a phrase are related.
+    fn relation(&self, phrase: &Phrase, draws: &mut Draws) -> Option<&'static Relation> {
+        let words = |wanted: &str| match phrase.slots.iter().find(|(name, _)| *name == wanted) {
+            Some((_, Slot::Table(table))) => self.facts.tables.get(*table).map(|table| table.words.as_str()),
+            _ => None,
+        };
+        let known = relation::between(words("child")?, words("parent")?, &self.file.language);
+        draws.pick(&known).copied()
     }
 
     /// `listed`: columns come with their articles, as parts of a list.
@@ -113,7 +163,16 @@ impl Speaker<'_> {
             Slot::Columns { columns, full } => {
                 let (table, column) = *columns.first()?;
                 let table = self.facts.tables.get(table)?;
-                let words = &table.columns.get(column)?.words;
+                let column = table.columns.get(column)?;
+                let words = &column.words;
+                // Half of the tables say "number of seats", the others "seats" as the column is called.
+                let things = matches!(column.role, Role::Quantity | Role::Measure) && lexicon::counted(words);
+                let said = format!("number of {words}");
+                let words = if language == "en" && things && !plural && text_key(&table.name).is_multiple_of(2) {
+                    &said
+                } else {
+                    words
+                };
                 let named = words.split(' ').any(|word| table.words.split(' ').any(|own| own == word));
                 if *full && !named {
                     lexicon::noun(&format!("{} {words}", table.words), plural, language)
@@ -137,6 +196,14 @@ impl Speaker<'_> {
         }
         let text = lexicon::contract(&text, &self.file.language);
         if self.file.lower { lower(&text) } else { capital(&text) }
+    }
+}
+
+/// The one column that a phrase is about.
+fn subject(phrase: &Phrase) -> Option<(usize, usize)> {
+    match phrase.slots.iter().find(|(name, _)| *name == "column") {
+        Some((_, Slot::Columns { columns, .. })) if columns.len() == 1 => columns.first().copied(),
+        _ => None,
     }
 }
 

@@ -39,6 +39,12 @@ impl Style {
         format!("{column} {operator} '{}'", pattern.replace('\'', "''"))
     }
 
+    /// The opposite of `like`.
+    pub fn unlike(self, column: &str, pattern: &str) -> String {
+        let operator = if self.dialect == Dialect::Postgres { "NOT ILIKE" } else { "NOT LIKE" };
+        format!("{column} {operator} '{}'", pattern.replace('\'', "''"))
+    }
+
     /// The year of a day, as a number or (SQLite) text; see `year_is` for comparing it.
     pub fn year(self, column: &str) -> String {
         match self.dialect {
@@ -99,6 +105,14 @@ impl Style {
             Dialect::Sqlite => format!("JULIANDAY({to}) - JULIANDAY({from})"),
             Dialect::MySql => format!("DATEDIFF({to}, {from})"),
             _ => format!("{} - {}", self.day(to), self.day(from)),
+        }
+    }
+
+    /// A number with so many decimals: PostgreSQL rounds only exact numbers that way.
+    pub fn rounded(self, number: &str, decimals: u8) -> String {
+        match self.dialect {
+            Dialect::Postgres => format!("ROUND(CAST({number} AS NUMERIC), {decimals})"),
+            _ => format!("ROUND({number}, {decimals})"),
         }
     }
 

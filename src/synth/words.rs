@@ -77,6 +77,13 @@ const PARTICIPLES: &[(&str, &str)] = &[
     ("paid", "payment"),
     ("visited", "visit"),
     ("donated", "donation"),
+    ("arrived", "arrival"),
+    ("launched", "launch"),
+    ("received", "receipt"),
+    ("returned", "return"),
+    ("purchased", "purchase"),
+    ("released", "release"),
+    ("expires", "expiry"),
 ];
 
 /// Words whose plural no rule gives.
@@ -106,6 +113,10 @@ const IRREGULAR: &[(&str, &str)] = &[
     ("knife", "knives"),
     ("quiz", "quizzes"),
 ];
+
+/// Words that end in -as, -is, -os and are one.
+const SINGULAR_IN_S: &[&str] =
+    &["canvas", "atlas", "alias", "bias", "tennis", "iris", "debris", "metropolis", "cosmos", "chaos", "whereas"];
 
 /// The words of a name, in lower case: split at underscores, spaces, hyphens, digits' edges and capitals, with
 /// abbreviations written out.
@@ -173,6 +184,9 @@ pub(super) fn singular(word: &str) -> String {
     if !word.is_ascii() || word.len() < 4 {
         return word.to_owned();
     }
+    if word.ends_with("men") && word.len() > 5 && word != "specimen" && word != "regimen" {
+        return cut(2, "an");
+    }
     if word.ends_with("ies") && word.len() > 4 && word != "movies" {
         return cut(3, "y");
     }
@@ -181,7 +195,10 @@ pub(super) fn singular(word: &str) -> String {
             return cut(2, "");
         }
     }
-    if ["ss", "us", "is", "as", "os"].iter().any(|end| word.ends_with(end)) || !word.ends_with('s') {
+    if ["ss", "us", "sis", "xis"].iter().any(|end| word.ends_with(end)) || !word.ends_with('s') {
+        return word.to_owned();
+    }
+    if SINGULAR_IN_S.contains(&word) {
         return word.to_owned();
     }
     if word.ends_with("uses") && word.len() > 5 {
@@ -195,6 +212,9 @@ pub(super) fn singular(word: &str) -> String {
 pub(super) fn plural(word: &str) -> String {
     if let Some((_, many)) = IRREGULAR.iter().find(|(one, many)| *one == word || *many == word) {
         return (*many).to_owned();
+    }
+    if word.ends_with("man") && word.is_ascii() && !["human", "german", "roman", "talisman"].contains(&word) {
+        return format!("{}en", &word[..word.len() - 2]);
     }
     let consonant_y = word.ends_with('y') && !["ay", "ey", "oy", "uy"].iter().any(|end| word.ends_with(end));
     if consonant_y && word.is_ascii() && word.len() > 1 {
@@ -232,6 +252,10 @@ mod tests {
             ("statuses", "status"),
             ("warehouses", "warehouse"),
             ("boxes", "box"),
+            ("areas", "area"),
+            ("photos", "photo"),
+            ("analysis", "analysis"),
+            ("canvas", "canvas"),
             ("classes", "class"),
             ("bus", "bus"),
             ("movies", "movie"),
@@ -249,9 +273,14 @@ mod tests {
 
     #[test]
     fn plurals() {
-        for (one, many) in
-            [("city", "cities"), ("day", "days"), ("box", "boxes"), ("person", "people"), ("class", "classes")]
-        {
+        for (one, many) in [
+            ("fireman", "firemen"),
+            ("city", "cities"),
+            ("day", "days"),
+            ("box", "boxes"),
+            ("person", "people"),
+            ("class", "classes"),
+        ] {
             assert_eq!(plural(one), many);
             assert_eq!(singular(many), one);
         }

@@ -363,7 +363,7 @@ fn sum_over_three(maker: &mut Maker<'_>) -> Option<Draft> {
 }
 
 /// `left JOIN link JOIN right`.
-fn bridge_joins(maker: &Maker<'_>, left: Edge, right: Edge) -> String {
+pub(super) fn bridge_joins(maker: &Maker<'_>, left: Edge, right: Edge) -> String {
     format!("{} {} {}", maker.name(left.parent), maker.join_child(left), maker.join_parent(right))
 }
 

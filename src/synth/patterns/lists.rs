@@ -2,6 +2,7 @@
 
 use super::{Pattern, pattern};
 use crate::synth::draft::{Difficulty::*, Draft, Phrase, where_clause};
+use crate::synth::facts::ColumnFacts;
 use crate::synth::maker::Maker;
 use crate::synth::role::Role;
 
@@ -63,25 +64,41 @@ fn direction(maker: &mut Maker<'_>) -> (&'static str, bool) {
     if maker.draws.chance(0.6) { (" DESC", true) } else { ("", false) }
 }
 
-fn order_phrase(maker: &Maker<'_>, table: usize, column: usize, descending: bool) -> Phrase {
-    let date = maker.facts_of(table, column).role.is_date();
-    let key = match (date, descending) {
-        (false, true) => "order desc",
-        (false, false) => "order asc",
-        (true, true) => "order newest",
-        (true, false) => "order oldest",
+pub(super) fn order_phrase(maker: &Maker<'_>, table: usize, column: usize, descending: bool) -> Phrase {
+    let role = maker.facts_of(table, column).role;
+    let key = match (role.is_date(), role.is_text(), descending) {
+        (true, _, true) => "order newest",
+        (true, _, false) => "order oldest",
+        (_, true, true) => "order reverse alphabetical",
+        (_, true, false) => "order alphabetical",
+        (_, _, true) => "order desc",
+        (_, _, false) => "order asc",
     };
-    Phrase::new(key).column("column", table, column).table("ordered", table)
+    Phrase::new(key).column("column", table, column)
+}
+
+/// The order, and the column that decides between equal ones, always upwards.
+fn order_by(maker: &Maker<'_>, table: usize, (column, descending): (usize, bool), second: Option<usize>) -> Phrase {
+    let first = order_phrase(maker, table, column, descending);
+    match second {
+        Some(second) => Phrase::new("order then").phrase("order", first).column("column", table, second),
+        None => first,
+    }
 }
 
 fn sorted_rows(maker: &mut Maker<'_>, filter: f64) -> Option<Draft> {
     let table = maker.any_table()?;
     let shown = maker.shown(table, false)?;
-    let column = maker.sortable(table)?;
+    let words = |column: &ColumnFacts| {
+        matches!(column.role, Role::Label | Role::Category) && column.nulls == 0 && column.values.len() >= 3
+    };
+    let column = if maker.draws.chance(0.3) { maker.column(table, words)? } else { maker.sortable(table)? };
     let condition = maker.maybe(filter, table, false, &[column]);
     let (word, descending) = direction(maker);
+    let second = maker.sortable(table).filter(|second| *second != column && maker.draws.chance(0.2));
+    let then = second.map(|second| format!(", {}", maker.bare(table, second))).unwrap_or_default();
     let sql = format!(
-        "SELECT {} FROM {}{} ORDER BY {}{word}",
+        "SELECT {} FROM {}{} ORDER BY {}{word}{then}",
         shown.sql,
         maker.name(table),
         where_clause(condition.as_ref()),
@@ -93,7 +110,7 @@ fn sorted_rows(maker: &mut Maker<'_>, filter: f64) -> Option<Draft> {
     };
     let phrase = phrase
         .table("table", table)
-        .phrase("order", order_phrase(maker, table, column, descending))
+        .phrase("order", order_by(maker, table, (column, descending), second))
         .given(condition.as_ref());
     let part = if descending { "desc" } else { "asc" };
     Some(Draft::new(sql, phrase).part(part).given(condition.as_ref()))

@@ -4,8 +4,11 @@ mod absent;
 mod changes;
 mod counts;
 mod dates;
+mod figures;
 mod groups;
 mod joins;
+mod kin;
+mod links;
 mod lists;
 mod nested;
 mod sets;
@@ -39,7 +42,10 @@ pub(super) fn reading() -> impl Iterator<Item = &'static Pattern> {
         groups::PATTERNS,
         dates::PATTERNS,
         texts::PATTERNS,
+        figures::PATTERNS,
         joins::PATTERNS,
+        kin::PATTERNS,
+        links::PATTERNS,
         absent::PATTERNS,
         nested::PATTERNS,
         sets::PATTERNS,

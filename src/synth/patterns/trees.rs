@@ -14,6 +14,8 @@ pub(super) const PATTERNS: &[Pattern] = &[
     pattern("deeper than", Extra, deeper_than),
     pattern("count under each", Hard, count_under_each),
     pattern("path up", Extra, path_up),
+    pattern("above superior", Extra, above_superior),
+    pattern("superior with most", Extra, superior_with_most),
 ];
 
 /// A table's key to itself and its label.
@@ -156,4 +158,25 @@ fn path_up(maker: &mut Maker<'_>) -> Option<Draft> {
         maker.style.literal(&value)
     );
     Some(Draft::new(sql, say(maker, "path up", edge, label).value("value", value.said())))
+}
+
+/// Rows with more of something than the row above them.
+fn above_superior(maker: &mut Maker<'_>) -> Option<Draft> {
+    let (edge, label) = tree(maker)?;
+    let column = maker.number(edge.child)?;
+    let value = maker.bare(edge.child, column);
+    let Names { table, key, up, label: name } = names(maker, edge, label);
+    let sql =
+        format!("SELECT a.{name} FROM {table} AS a JOIN {table} AS b ON a.{up} = b.{key} WHERE a.{value} > b.{value}");
+    Some(Draft::new(sql, say(maker, "above superior", edge, label).column("column", edge.child, column)))
+}
+
+fn superior_with_most(maker: &mut Maker<'_>) -> Option<Draft> {
+    let (edge, label) = tree(maker)?;
+    let Names { table, key, up, label: name } = names(maker, edge, label);
+    let body = format!(
+        "FROM {table} AS a JOIN {table} AS b ON a.{up} = b.{key} GROUP BY b.{key}, b.{name} ORDER BY COUNT(*) DESC LIMIT"
+    );
+    let phrase = say(maker, "superior with most", edge, label);
+    Some(Draft::new(format!("SELECT b.{name} {body} 1"), phrase).ties(format!("SELECT COUNT(*) {body} 2"), 1))
 }
