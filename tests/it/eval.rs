@@ -154,6 +154,7 @@ fn an_expert_is_compared_with_its_base_and_checkpoints_are_ranked() {
     let decoder = Decoder::load(&base).unwrap();
     let config = AdapterConfig {
         r: 4,
+        lora_alpha: 8.0,
         target_modules: vec!["q_proj".into(), "down_proj".into()],
         base_model_name_or_path: Some("tiny".into()),
         ..AdapterConfig::default()
