@@ -154,6 +154,7 @@ fn an_expert_is_compared_with_its_base_and_checkpoints_are_ranked() {
     let decoder = Decoder::load(&base).unwrap();
     let config = AdapterConfig {
         r: 4,
+        lora_alpha: 8.0,
         target_modules: vec!["q_proj".into(), "down_proj".into()],
         base_model_name_or_path: Some("tiny".into()),
         ..AdapterConfig::default()
@@ -267,4 +268,35 @@ fn what_synthesize_writes_is_a_suite_with_and_without_its_database() {
     whole(&answer);
     assert_eq!(answer["dialect"], "postgres");
     assert!(answer["skipped"].as_array().unwrap().len() <= 5, "{}", answer["skipped"]);
+}
+
+/// On a server every suite has its own queries and rows, in schemas that go again.
+#[cfg(unix)]
+#[test]
+fn suites_are_run_on_a_postgresql_server_too() {
+    let Some(server) = crate::postgres::Postgres::start() else { return };
+    let world = World::new();
+    let url = format!("postgres:///postgres?host={}&user=postgres", server.socket().display());
+    let suites = folder();
+    for name in ["real-world", "complex", "comparison"] {
+        let text = fs::read_to_string(suites.join(format!("{name}.jsonl"))).unwrap();
+        let (mut golds, mut wrong) = (String::new(), String::new());
+        for line in text.lines() {
+            let item: Value = serde_json::from_str(line).unwrap();
+            golds += &(json!({"id": item["id"], "sql": item["gold"]["postgres"][0]}).to_string() + "\n");
+            wrong += &(json!({"id": item["id"], "sql": item["wrong"]["postgres"][0]}).to_string() + "\n");
+        }
+        fs::write(world.work().join("golds.jsonl"), golds).unwrap();
+        fs::write(world.work().join("wrong.jsonl"), wrong).unwrap();
+        let (folder, flags) = (suites.to_str().unwrap(), ["--lang", "en", "--json", "--db", &url]);
+        let own =
+            ["eval", "--predictions", "golds.jsonl", "--baseline", "wrong.jsonl", "--suites", folder, "--suite", name];
+        let answer = parsed(&world.ok(&own.iter().chain(&flags).copied().collect::<Vec<_>>()));
+        assert_eq!(answer["dialect"], "postgres");
+        assert_eq!(answer["execution"]["right"], answer["execution"]["n"], "{name}: {}", answer["execution"]);
+        assert_eq!(answer["baseline"]["scores"]["execution"]["right"], 0, "{name}");
+        assert_eq!(answer["schema_valid"]["right"], answer["execution"]["n"], "{name}");
+    }
+    let left = server.run("", &["SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'expert%'"]);
+    assert_eq!(left[0], Ok(vec![vec![Some("0".to_owned())]]));
 }

@@ -56,7 +56,7 @@ fn metrics(course: &Course<'_>, sides: &Sides, body: &Value) -> Value {
     let share = |value: &Value| value.as_f64().map(percent);
     let milliseconds = |value: &Value| value.as_f64().map(|seconds| (seconds * 1e4).round() / 10.0);
     let mut metrics = json!({
-        "_comment": "written by `expert-cli eval`: scores are percent of the questions whose result is the gold's",
+        "_comment": "written by `expert-cli eval`: scores are percent of the questions whose result is the gold's, improvement_percent is their difference in points",
         "benchmark_score": percent(own.share()),
         "low": share(&body["execution"]["low"]),
         "high": share(&body["execution"]["high"]),
@@ -74,7 +74,7 @@ fn metrics(course: &Course<'_>, sides: &Sides, body: &Value) -> Value {
         let compared = compare(&sides.own.outcomes, &baseline.outcomes);
         let decided = compared.only_first + compared.only_second;
         metrics["base_model_score"] = json!(percent(other.share()));
-        metrics["improvement_percent"] = json!((percent(own.share()) - percent(other.share())));
+        metrics["improvement_percent"] = json!(percent(own.share() - other.share()));
         metrics["win_rate_vs_base"] = json!((decided > 0).then(|| compared.only_first as f64 / decided as f64));
         metrics["mcnemar_p"] = json!(compared.p);
     }

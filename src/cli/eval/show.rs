@@ -60,6 +60,9 @@ pub(super) fn show(body: &Value, outcomes: &[Outcome], ui: &Ui) -> Result<()> {
     if let Some(report) = body["report"].as_str() {
         ui.note(&format!("\nevery answer is in {report}"));
     }
+    if body["baseline"].is_null() && body["answers"]["adapter"] == true {
+        ui.next("the same command with --baseline base compares with the base model");
+    }
     Ok(())
 }
 
@@ -92,5 +95,12 @@ fn notes(body: &Value, ui: &Ui) {
     }
     if let Some(best) = body["best"].as_str() {
         ui.note(&format!("the best checkpoint is {best}"));
+    }
+    match (body["official"] == true, body["suite_form"] == "own") {
+        (true, _) => ui.note("judged as the published evaluators do, slips included"),
+        (false, false) => {
+            ui.note("slips of the published evaluators are mended, the report says which; --official keeps them")
+        }
+        (false, true) => {}
     }
 }

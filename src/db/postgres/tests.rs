@@ -42,6 +42,27 @@ fn on_a_real_server() {
     nothing_gets_through(&server, &root);
     limits_hold(&root);
     passwords_are_proved(&server);
+    a_schema_of_our_own_goes_again(&root);
+}
+
+fn a_schema_of_our_own_goes_again(root: &Address) {
+    let ours = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'expert!_eval!_%' ESCAPE '!'";
+    let count = |address: &Address| read(address, ours, &limits()).unwrap().rows.remove(0).remove(0);
+    let own = OwnSchema::create(root, "CREATE TABLE orders (no int); INSERT INTO orders VALUES (7)").unwrap();
+    assert_eq!(count(root), Value::Integer(1));
+    assert_eq!(read(own.address(), "SELECT * FROM orders", &limits()).unwrap().rows, [[Value::Integer(7)]]);
+    assert_eq!(
+        read(own.address(), "SELECT current_setting('TimeZone')", &limits()).unwrap().rows,
+        [[Value::Text("UTC".into())]]
+    );
+    // What is outside is not in the way, and is not touched.
+    assert!(read(own.address(), "SELECT * FROM \"Users\"", &limits()).is_err());
+    assert_eq!(read(root, "SELECT no FROM orders", &limits()).unwrap().rows.len(), 1);
+    assert!(read(own.address(), "DELETE FROM orders RETURNING no", &limits()).is_err(), "answers only read");
+    drop(own);
+    assert_eq!(count(root), Value::Integer(0));
+    assert!(OwnSchema::create(root, "CREATE TABLE a (b int); nonsense").is_err());
+    assert_eq!(count(root), Value::Integer(0), "what could not be filled goes too");
 }
 
 fn rows_have_their_types(address: &Address) {

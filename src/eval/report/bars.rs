@@ -8,14 +8,17 @@ use crate::page::escape;
 
 const WIDTH: f64 = 420.0;
 /// Room for the names.
-const LEFT: f64 = 150.0;
+const LEFT: f64 = 164.0;
 /// Room for the numbers.
 const RIGHT: f64 = 74.0;
 const BAR: f64 = 11.0;
 const GAP: f64 = 9.0;
 
 /// Letters of a name that fit beside the bars; the whole name shows when pointed at.
-const LETTERS: usize = 22;
+const LETTERS: usize = 20;
+
+/// Rows of one picture; longer lists are several.
+const ROWS: usize = 18;
 
 /// A share with its interval.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +43,18 @@ pub(super) struct Group {
     pub other: Option<Bar>,
 }
 
-/// The picture.
+/// The picture, or several of a long list.
 pub(super) fn draw(title: &str, groups: &[Group]) -> String {
+    let pictures = groups.len().div_ceil(ROWS);
+    let rows = groups.len().div_ceil(pictures.max(1)).max(1);
+    let picture = |(at, part): (usize, &[Group])| match at {
+        0 => one(title, part),
+        at => one(&format!("{title}, {} of {pictures}", at + 1), part),
+    };
+    groups.chunks(rows).enumerate().map(picture).collect()
+}
+
+fn one(title: &str, groups: &[Group]) -> String {
     let paired = groups.iter().any(|group| group.other.is_some());
     let step = if paired { 2.0 * BAR + GAP } else { BAR + GAP };
     let bottom = 4.0 + step * groups.len() as f64;

@@ -204,7 +204,7 @@ fn groups(page: &mut String, report: &Report<'_>) {
             escape(baseline.name)
         );
     }
-    let _ = write!(page, "<div class=\"charts\">{drawn}</div>");
+    let _ = write!(page, "<div class=\"groups\">{drawn}</div>");
 }
 
 /// Difficulties from easy to hard, everything else as it is.
