@@ -86,6 +86,13 @@ pub struct Args {
     /// Run each answer in SQLite on rows made for it, and drop what fails
     #[arg(long, conflicts_with = "no_validate_sql")]
     pub execute: bool,
+    /// Database that must take every answer when it is prepared there, over the row's schema where the database lacks its
+    /// tables: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`; with --db-config, a name in that file
+    #[arg(long, value_name = "URL", conflicts_with = "no_validate_sql")]
+    pub db: Option<String>,
+    /// Connections as askGuru keeps them (db_conn.json)
+    #[arg(long, value_name = "FILE", conflicts_with = "no_validate_sql")]
+    pub db_config: Option<PathBuf>,
     /// Show schemas shuffled, filtered and permuted, questions and answers written another way, by chance
     #[arg(long, conflicts_with = "no_validate_sql")]
     pub augment: bool,

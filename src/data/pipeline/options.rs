@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::data::shapes::Mapping;
 use crate::data::tasks::Task;
 use crate::data::template::Layout;
+use crate::db::Source;
 use crate::sql::convert::{Fidelity, Unsupported};
 use crate::sql::{Dialect, Style};
 
@@ -64,6 +65,8 @@ pub struct Options {
     pub augment: bool,
     /// Whether answers must run on made-up rows.
     pub execute: bool,
+    /// The database that must take every answer when it is prepared there.
+    pub database: Option<Source>,
     /// The run fails when a larger share of the records is unreadable or lacks its columns.
     pub max_bad: f64,
 }
@@ -92,6 +95,7 @@ impl Default for Options {
             task: Task::Question,
             augment: false,
             execute: false,
+            database: None,
             max_bad: 0.2,
         }
     }
@@ -135,6 +139,7 @@ impl Options {
             "task": self.task.name(),
             "augment": self.augment,
             "execute": self.execute,
+            "database": self.database.as_ref().map(ToString::to_string),
             "max_bad": self.max_bad,
         })
     }

@@ -1,5 +1,7 @@
 //! One record to one training row: extraction, canonical schema, checks of the answer, rendering. Pure; runs in parallel.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::{Value, json};
 
 use super::keys::Keys;
@@ -11,8 +13,10 @@ use crate::data::shapes::{Example, Extracted, Shape, extract};
 use crate::data::spider::Databases;
 use crate::data::tasks::Task;
 use crate::data::template::Prompt;
-use crate::sql::convert::{self, Source, Target, Unsupported};
-use crate::sql::{self, Conversion, Dialect, Hardness, Schema, foreign_language, parsed_prose};
+use crate::db::{Checks, QueryError};
+use crate::error::Problem;
+use crate::sql::convert::{self, Carried, Source, Target, Unsupported};
+use crate::sql::{self, Dialect, Hardness, Schema, foreign_language, parsed_prose};
 
 /// A row that passed every check of its own.
 #[derive(Debug, Clone)]
@@ -40,42 +44,78 @@ pub(super) struct Prepared {
 /// Why a record gives no row.
 pub(super) type Dropped = (Reason, String);
 
+/// What all rows of a run share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Schemas, each read once.
+    pub schemas: Schemas,
+    /// The database that answers are prepared on.
+    pub checks: Option<Checks>,
+    /// What ends the run: the database is gone.
+    failure: Mutex<Option<Problem>>,
+}
+
+impl Shared {
+    /// Connects to the database, where there is one.
+    pub fn new(options: &Options) -> Result<Self, anyhow::Error> {
+        let checks = options.database.as_ref().map(Checks::open).transpose()?;
+        Ok(Self { checks, ..Self::default() })
+    }
+
+    /// What ends the run, once.
+    pub fn failure(&self) -> Option<Problem> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether the database takes the answer.
+    fn check(&self, sql: &str, schema: Option<&Schema>) -> Result<(), Dropped> {
+        let Some(checks) = &self.checks else { return Ok(()) };
+        checks.check(sql, schema).map_err(|error| {
+            let reason = error.to_string();
+            if let QueryError::Unavailable(problem) = error {
+                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem);
+            }
+            (Reason::Database, reason)
+        })
+    }
+}
+
 /// Makes a row of a record.
 pub(super) fn prepare(
     record: &Record,
     databases: &Databases,
-    schemas: &Schemas,
+    shared: &Shared,
     options: &Options,
 ) -> Result<Prepared, Dropped> {
     let (shape, extracted) =
         extract(&record.fields, &options.mapping, databases).map_err(|reason| (Reason::Columns, reason))?;
     match extracted {
-        Extracted::Example(example) => from_example(example, shape, schemas, options),
+        Extracted::Example(example) => from_example(example, shape, shared, options),
         Extracted::Text(text) => from_text(text, shape, options),
     }
 }
 
-fn from_example(example: Example, shape: Shape, schemas: &Schemas, options: &Options) -> Result<Prepared, Dropped> {
+fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Options) -> Result<Prepared, Dropped> {
     let answer = bare_answer(&example.answer);
     for (part, text) in [("question", example.question.as_str()), ("answer", answer)] {
         if text.is_empty() {
             return Err((Reason::Empty, format!("the {part} is empty")));
         }
     }
-    let read = example.schema.as_deref().map(|text| schemas.get(text, options)).transpose()?;
+    let read = example.schema.as_deref().map(|text| shared.schemas.get(text, options)).transpose()?;
     let schema = read.as_ref().and_then(|read| read.schema.as_ref());
-    let (conversion, source) = converted(answer, example.dialect, schema, options)?;
+    let Carried { conversion, source, statements } = converted(answer, example.dialect, schema, options)?;
     let mut statement = None;
     let mut plain_answer = None;
     let mut used = Vec::new();
     let mut hardness = None;
     let mut lesson = None;
     if options.validate_sql {
-        let statements =
-            sql::parse(&conversion.sql, options.dialect).map_err(|error| match foreign_language(answer) {
-                Some(language) => (Reason::NotSql, format!("this is {language}, not SQL")),
-                None => (Reason::Parse, error.to_string()),
-            })?;
+        let parsed = statements.map_or_else(|| sql::parse(&conversion.sql, options.dialect), Ok);
+        let statements = parsed.map_err(|error| match foreign_language(answer) {
+            Some(language) => (Reason::NotSql, format!("this is {language}, not SQL")),
+            None => (Reason::Parse, error.to_string()),
+        })?;
         if let Some(language) = parsed_prose(answer, &statements) {
             return Err((Reason::NotSql, format!("this is {language}, not SQL")));
         }
@@ -90,6 +130,7 @@ fn from_example(example: Example, shape: Shape, schemas: &Schemas, options: &Opt
         if let Some(issue) = issues.unwrap_or_default().first() {
             return Err((Reason::Names, issue.message.clone()));
         }
+        shared.check(&conversion.sql, read.as_ref().and_then(|read| read.shown.as_ref()))?;
         // A record that brings a failed attempt is such a row already.
         let task = if shape == Shape::Refine { Task::Question } else { options.task };
         match read.as_ref().and_then(|read| Some((read.schema.as_ref()?, read.shown.as_ref()?))) {
@@ -165,35 +206,20 @@ fn from_text(text: String, shape: Shape, options: &Options) -> Result<Prepared, 
     Ok(Prepared { line, text, keys, shape, statement: None, source: None, hardness: None, executed: None, conversions })
 }
 
-/// The answer in the rows' dialect, and the dialect it was written in.
+/// The answer in the rows' dialect, and what was learnt of it on the way.
 fn converted<'a>(
     answer: &'a str,
     stated: Option<Dialect>,
     schema: Option<&Schema>,
     options: &Options,
-) -> Result<(Conversion<'a>, Source), Dropped> {
-    let source =
+) -> Result<Carried<'a>, Dropped> {
+    let stated =
         stated.filter(|dialect| *dialect != Dialect::Generic).and_then(|dialect| Source::from_name(dialect.name()));
-    let name = options.language.unwrap_or(options.dialect.name());
-    let as_it_is = |warnings| Conversion { sql: answer.into(), applied: Vec::new(), warnings };
-    let source = match source {
-        Some(stated) => stated,
-        None => {
-            let found = convert::detect(answer, schema);
-            match Source::from_name(name).filter(|own| found.evidence.is_empty() && *own != Source::Postgres) {
-                // No dialect claims it: it is in the one that is asked for already.
-                Some(own) => return Ok((as_it_is(Vec::new()), own)),
-                None => found.source,
-            }
-        }
-    };
-    let Some(target) = Target::from_name(name) else { return Ok((as_it_is(Vec::new()), source)) };
-    let done = convert::translate(answer, source, target, schema, options.fidelity);
-    // What does not parse is judged below, where its language is known.
-    let done = done.unwrap_or_else(|_| as_it_is(Vec::new()));
-    match done.warnings.first() {
+    let target = Target::from_name(options.language.unwrap_or(options.dialect.name()));
+    let carried = convert::carry(answer, stated, target, schema, options.fidelity);
+    match carried.conversion.warnings.first() {
         Some(warning) if options.unsupported != Unsupported::Keep => Err((Reason::Unsupported, warning.clone())),
-        _ => Ok((done, source)),
+        _ => Ok(carried),
     }
 }
 
@@ -243,7 +269,7 @@ mod tests {
     fn prepared(row: Value, options: &Options) -> Result<Prepared, Dropped> {
         let Value::Object(fields) = row else { unreachable!() };
         let record = Record { place: Place { file: "x".into(), line: 1 }, fields };
-        prepare(&record, &Databases::default(), &Schemas::default(), options)
+        prepare(&record, &Databases::default(), &Shared::default(), options)
     }
 
     fn row(context: &str, question: &str, answer: &str) -> Value {

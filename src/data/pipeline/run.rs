@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::flow::{self, Chunk, Flow};
 use super::metadata::{Counts, Drop, FirstDrops, Kind, build};
-use super::row::{Dropped, Prepared, dropped_line, prepare};
-use super::schema_text::Schemas;
+use super::row::{Prepared, Shared, dropped_line};
 use super::selection::{Mix, Portion, Waiting, choose};
 use super::{Options, Reason};
 use crate::data::draws::Draws;
-use crate::data::records::{self, Place, Read};
+use crate::data::records::Place;
 use crate::data::shapes::Shape;
 use crate::data::source::Source;
 use crate::data::spider::Databases;
@@ -24,12 +23,6 @@ use crate::data::tasks::Task;
 use crate::error::{Problem, Result};
 use crate::fsx::{self, AtomicFile, Staging};
 use crate::sql::convert::Unsupported;
-
-/// Records worked on together. More would only hold more text in memory.
-const CHUNK_RECORDS: usize = 1024;
-
-/// Bytes of text worked on together, about: a few huge records make a chunk as well.
-const CHUNK_BYTES: usize = 8 << 20;
 
 /// Below this many defects the share of them is not looked at: small files are shown as they are.
 const FEW_DEFECTS: u64 = 20;
@@ -105,7 +98,8 @@ pub fn run_jobs(
     let staging = Staging::new(output)?;
     let portions: Vec<Portion> = jobs.iter().map(|job| job.portion).collect();
     let mut sink = Sink::new(staging.path(), options, portions, mix, samples)?;
-    read_all(jobs, &mut sink, observe)?;
+    let shared = Shared::new(options)?;
+    take_all(jobs, &mut sink, &shared, observe)?;
     let (counts, first_drops, samples) = sink.finish()?;
     check_result(&counts, &first_drops, options)?;
     let metadata = build(jobs, options, &counts, &first_drops, staging.path())?;
@@ -132,42 +126,23 @@ fn refuse_foreign_folder(output: &Path) -> Result<()> {
     }
 }
 
-fn read_all(jobs: &[Job<'_>], sink: &mut Sink, observe: &mut dyn FnMut(Progress)) -> Result<()> {
+/// Takes every chunk of records as it comes, in order, until the limit.
+fn take_all(jobs: &[Job<'_>], sink: &mut Sink, shared: &Shared, observe: &mut dyn FnMut(Progress)) -> Result<()> {
     let files = jobs.iter().flat_map(|job| &job.source.files);
     let total_bytes = files.map(|(path, _)| path.metadata().map_or(0, |meta| meta.len())).sum();
     let bytes = Arc::new(AtomicU64::new(0));
-    for (place, job) in jobs.iter().enumerate() {
-        sink.job = place;
-        let mut chunk: Vec<Read> = Vec::with_capacity(CHUNK_RECORDS);
-        let mut chunk_bytes = 0;
-        for (path, shown) in &job.source.files {
-            for read in records::open_counted(path, shown, bytes.clone())? {
-                let read = read?;
-                chunk_bytes += size_of_text(&read);
-                chunk.push(read);
-                if chunk.len() >= CHUNK_RECORDS || chunk_bytes >= CHUNK_BYTES {
-                    sink.take(&chunk, job)?;
-                    chunk.clear();
-                    chunk_bytes = 0;
-                    let (read, kept) = (sink.counts.read, sink.counts.kept() + sink.spooled);
-                    observe(Progress { bytes: bytes.load(Ordering::Relaxed), total_bytes, read, kept });
-                    if sink.is_full() {
-                        return Ok(());
-                    }
-                    sink.check_defects(job.options)?;
-                }
-            }
+    flow::each_chunk(jobs, shared, &bytes, |at, chunk| {
+        sink.job = at;
+        let job = &jobs[at];
+        sink.take(chunk, job)?;
+        let (read, kept) = (sink.counts.read, sink.counts.kept() + sink.spooled);
+        observe(Progress { bytes: bytes.load(Ordering::Relaxed), total_bytes, read, kept });
+        if sink.is_full() {
+            return Ok(Flow::Stop);
         }
-        sink.take(&chunk, job)?;
-    }
-    Ok(())
-}
-
-fn size_of_text(read: &Read) -> usize {
-    match read {
-        Read::Record(record) => record.fields.values().map(|value| value.as_str().map_or(64, str::len)).sum(),
-        Read::Bad(_, reason) => reason.len(),
-    }
+        sink.check_defects(job.options)?;
+        Ok(Flow::On)
+    })
 }
 
 fn check_result(counts: &Counts, first: &FirstDrops, options: &Options) -> Result<()> {
@@ -212,7 +187,6 @@ struct Sink {
     mix: Mix,
     /// The place of the source that is being read.
     job: usize,
-    schemas: Schemas,
     seen: HashSet<u128>,
     /// The first answer to each question over a schema.
     answers: HashMap<u128, u128>,
@@ -241,7 +215,6 @@ impl Sink {
             portions,
             mix: mix.clone(),
             job: 0,
-            schemas: Schemas::default(),
             seen: HashSet::new(),
             answers: HashMap::new(),
             ambiguous: HashSet::new(),
@@ -259,24 +232,14 @@ impl Sink {
         self.options.limit.is_some_and(|limit| self.counts.kept() + self.spooled >= limit)
     }
 
-    /// Prepares a chunk in parallel, then takes its rows in order, up to the limit.
-    fn take(&mut self, chunk: &[Read], job: &Job<'_>) -> Result<()> {
-        let (databases, options) = (job.databases, job.options);
-        let prepared: Vec<Result<Prepared, Dropped>> = chunk
-            .par_iter()
-            .map(|read| match read {
-                Read::Record(record) => prepare(record, databases, &self.schemas, options),
-                Read::Bad(_, reason) => Err((Reason::Unreadable, reason.clone())),
-            })
-            .collect();
-        for (read, prepared) in chunk.iter().zip(prepared) {
+    /// Takes the rows of a chunk in order, up to the limit.
+    fn take(&mut self, chunk: Chunk, job: &Job<'_>) -> Result<()> {
+        let options = job.options;
+        for (place, prepared) in chunk {
             if self.is_full() {
                 break;
             }
-            let place = match read {
-                Read::Record(record) => &record.place,
-                Read::Bad(place, _) => place,
-            };
+            let place = &place;
             self.counts.read += 1;
             match prepared {
                 Ok(row) => self.row(row, place, options.task)?,
