@@ -164,9 +164,11 @@ fn options(args: &Args, manifest: Option<&Manifest>, ui: &Ui) -> Result<Options>
         unsupported: args.on_unsupported.into(),
         language: None,
         task: Task::Question,
+        few_shot: args.few_shot,
         augment: args.augment,
         execute: args.execute,
         database,
+        resume: args.resume,
         max_bad: args.max_bad,
     };
     if let Some(database) = &options.database

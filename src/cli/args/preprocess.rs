@@ -96,6 +96,13 @@ pub struct Args {
     /// Show schemas shuffled, filtered and permuted, questions and answers written another way, by chance
     #[arg(long, conflicts_with = "no_validate_sql")]
     pub augment: bool,
+    /// Keep what is done beside the output until the run is through, and go on there after it was stopped: the same input
+    /// and settings are recognised by their content
+    #[arg(long)]
+    pub resume: bool,
+    /// Show N solved questions of the training side that are most like a row's own before it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub few_shot: usize,
     /// Share of SELECT among the statements: SELECTs over it are left out (0.77: the original's)
     #[arg(long, value_name = "F", value_parser = share)]
     pub select_ratio: Option<f64>,

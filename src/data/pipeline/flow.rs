@@ -7,10 +7,11 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rayon::prelude::*;
 
+use super::resume::Journal;
 use super::row::{Dropped, Prepared, Shared, prepare};
 use super::{Job, Reason};
 use crate::data::records::{self, Place, Read, Unparsed};
-use crate::error::{Problem, Result};
+use crate::error::Result;
 
 /// Records worked on together. More would only hold more text in memory.
 const CHUNK_RECORDS: usize = 1024;
@@ -36,6 +37,7 @@ pub(super) enum Flow {
 pub(super) fn each_chunk(
     jobs: &[Job<'_>],
     shared: &Shared,
+    journal: Option<&Journal>,
     bytes: &Arc<AtomicU64>,
     mut take: impl FnMut(usize, Chunk) -> Result<Flow>,
 ) -> Result<()> {
@@ -43,7 +45,7 @@ pub(super) fn each_chunk(
         let (raw_sender, raw) = sync_channel(WAITING);
         let (sender, prepared) = sync_channel(WAITING);
         scope.spawn(move || read(jobs, bytes, &raw_sender));
-        scope.spawn(move || prepare_all(jobs, shared, &raw, &sender));
+        scope.spawn(move || prepare_all(jobs, shared, journal, &raw, &sender));
         // Where the loop is left early the channels close, and the threads end with their next chunk.
         for chunk in &prepared {
             let (at, chunk) = chunk?;
@@ -90,16 +92,15 @@ fn read(jobs: &[Job<'_>], bytes: &Arc<AtomicU64>, sender: &SyncSender<Raw>) {
     }
 }
 
-fn prepare_all(jobs: &[Job<'_>], shared: &Shared, raw: &Receiver<Raw>, sender: &SyncSender<Result<(usize, Chunk)>>) {
-    for chunk in raw {
-        let done = chunk.and_then(|(at, chunk)| {
-            let job = &jobs[at];
-            let prepared: Chunk = chunk.into_par_iter().map(|read| prepared(read, job, shared)).collect();
-            match shared.failure() {
-                Some(problem) => Err(Problem::into(problem)),
-                None => Ok((at, prepared)),
-            }
-        });
+fn prepare_all(
+    jobs: &[Job<'_>],
+    shared: &Shared,
+    journal: Option<&Journal>,
+    raw: &Receiver<Raw>,
+    sender: &SyncSender<Result<(usize, Chunk)>>,
+) {
+    for (number, chunk) in raw.iter().enumerate() {
+        let done = chunk.and_then(|(at, chunk)| Ok((at, prepared_chunk(chunk, number, &jobs[at], shared, journal)?)));
         let failed = done.is_err();
         if sender.send(done).is_err() || failed {
             return;
@@ -107,12 +108,31 @@ fn prepare_all(jobs: &[Job<'_>], shared: &Shared, raw: &Receiver<Raw>, sender: &
     }
 }
 
-fn prepared(read: Unparsed, job: &Job<'_>, shared: &Shared) -> (Place, Result<Prepared, Dropped>) {
-    match read.parsed() {
-        Read::Record(record) => {
-            let prepared = prepare(&record, job.databases, shared, job.options);
-            (record.place, prepared)
-        }
-        Read::Bad(place, reason) => (place, Err((Reason::Unreadable, reason))),
+fn prepared_chunk(
+    chunk: Vec<Unparsed>,
+    number: usize,
+    job: &Job<'_>,
+    shared: &Shared,
+    journal: Option<&Journal>,
+) -> Result<Chunk> {
+    let places: Vec<Place> = chunk.iter().map(|read| read.place().clone()).collect();
+    if let Some(kept) = journal.and_then(|journal| journal.chunk(number, chunk.len())) {
+        return Ok(places.into_iter().zip(kept).collect());
+    }
+    let rows: Vec<Result<Prepared, Dropped>> =
+        chunk.into_par_iter().map(|read| prepared(read.parsed(), job, shared)).collect();
+    if let Some(problem) = shared.failure() {
+        return Err(problem.into());
+    }
+    if let Some(journal) = journal {
+        journal.keep(number, &rows)?;
+    }
+    Ok(places.into_iter().zip(rows).collect())
+}
+
+fn prepared(read: Read, job: &Job<'_>, shared: &Shared) -> Result<Prepared, Dropped> {
+    match read {
+        Read::Record(record) => prepare(&record, job.databases, shared, job.options),
+        Read::Bad(_, reason) => Err((Reason::Unreadable, reason)),
     }
 }

@@ -25,6 +25,7 @@ mod keys;
 mod lesson;
 mod metadata;
 mod options;
+mod resume;
 mod row;
 mod run;
 mod schema_text;
@@ -36,7 +37,7 @@ pub use run::{Job, Outcome, Progress, run, run_jobs};
 pub use selection::{Mix, Portion};
 
 /// Why a record is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Reason {
     /// No JSON object, wrong width, not UTF-8.
     Unreadable,

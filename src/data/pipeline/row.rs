@@ -1,5 +1,6 @@
 //! One record to one training row: extraction, canonical schema, checks of the answer, rendering. Pure; runs in parallel.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -11,15 +12,16 @@ use super::{Options, Reason};
 use crate::data::records::Record;
 use crate::data::shapes::{Example, Extracted, Shape, extract};
 use crate::data::spider::Databases;
-use crate::data::tasks::Task;
+use crate::data::tasks::{self, Task};
 use crate::data::template::Prompt;
-use crate::db::{Checks, QueryError};
+use crate::data::trial::Trial;
+use crate::db::{Checks, QueryError, Source as Database, postgres};
 use crate::error::Problem;
 use crate::sql::convert::{self, Carried, Source, Target, Unsupported};
 use crate::sql::{self, Dialect, Hardness, Schema, foreign_language, parsed_prose};
 
 /// A row that passed every check of its own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Prepared {
     /// The line to write, without its line feed.
     pub line: String,
@@ -30,15 +32,56 @@ pub(super) struct Prepared {
     /// Its shape.
     pub shape: Shape,
     /// The kind of its statement; none without validation.
-    pub statement: Option<&'static str>,
+    pub statement: Option<Cow<'static, str>>,
     /// The dialect that its answer was written in, as the record says or as it was found.
-    pub source: Option<&'static str>,
+    pub source: Option<Cow<'static, str>>,
     /// How hard its answer is by Spider's rule, if it is a query.
-    pub hardness: Option<&'static str>,
+    pub hardness: Option<Cow<'static, str>>,
     /// Rows that its answer gave; none: it was not run or cannot be judged.
     pub executed: Option<usize>,
     /// Conversions that changed its answer.
-    pub conversions: Vec<&'static str>,
+    pub conversions: Vec<Cow<'static, str>>,
+    /// What it is rendered of, where examples are still to be put before its question.
+    pub parts: Option<Parts>,
+}
+
+/// What a row is rendered of.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct Parts {
+    /// The question as the record asks it.
+    pub asked: String,
+    /// The question as it is shown.
+    pub question: String,
+    pub schema: Option<String>,
+    pub answer: String,
+    pub dialect: String,
+    /// Keys that are written beside the text.
+    pub fields: serde_json::Map<String, Value>,
+}
+
+impl Parts {
+    /// The row's line and text with as many of these examples before the question as fit.
+    pub fn rendered(&self, examples: &[(&str, &str)], options: &Options) -> (String, String) {
+        let markers = options.layout.markers();
+        let harmless =
+            |(question, answer): &&(&str, &str)| !markers.iter().any(|m| question.contains(m) || answer.contains(m));
+        let mut examples: Vec<(&str, &str)> = examples.iter().filter(harmless).copied().collect();
+        loop {
+            let question = tasks::with_examples(&self.question, &examples);
+            let prompt = Prompt { dialect: self.dialect.clone(), schema: self.schema.clone(), question };
+            let text = options.layout.render(&prompt, &self.answer);
+            // The least alike goes first.
+            if text.chars().count() > options.max_length && examples.pop().is_some() {
+                continue;
+            }
+            let mut line = serde_json::Map::from_iter([("text".to_owned(), text.clone().into())]);
+            line.extend(self.fields.clone());
+            if let Some(shown) = line.get_mut("question") {
+                *shown = prompt.question.into();
+            }
+            return (Value::Object(line).to_string(), text);
+        }
+    }
 }
 
 /// Why a record gives no row.
@@ -51,6 +94,8 @@ pub(super) struct Shared {
     pub schemas: Schemas,
     /// The database that answers are prepared on.
     pub checks: Option<Checks>,
+    /// Sessions with a PostgreSQL, for answers that are tried out there.
+    sessions: Mutex<Vec<postgres::Temporary>>,
     /// What ends the run: the database is gone.
     failure: Mutex<Option<Problem>>,
 }
@@ -67,16 +112,33 @@ impl Shared {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// A session to try answers out with, where the database is a PostgreSQL.
+    pub fn session(&self, options: &Options) -> Result<Option<postgres::Temporary>, Dropped> {
+        let Some(Database::Postgres(address)) = &options.database else { return Ok(None) };
+        let waiting = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match waiting {
+            Some(session) => Ok(Some(session)),
+            None => postgres::Temporary::open(address, &Trial::limits()).map(Some).map_err(|error| self.gone(error)),
+        }
+    }
+
+    /// Takes a session back for the next row.
+    pub fn give_back(&self, session: Option<postgres::Temporary>) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).extend(session);
+    }
+
+    fn gone(&self, error: QueryError) -> Dropped {
+        let reason = error.to_string();
+        if let QueryError::Unavailable(problem) = error {
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem);
+        }
+        (Reason::Database, reason)
+    }
+
     /// Whether the database takes the answer.
     fn check(&self, sql: &str, schema: Option<&Schema>) -> Result<(), Dropped> {
         let Some(checks) = &self.checks else { return Ok(()) };
-        checks.check(sql, schema).map_err(|error| {
-            let reason = error.to_string();
-            if let QueryError::Unavailable(problem) = error {
-                self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem);
-            }
-            (Reason::Database, reason)
-        })
+        checks.check(sql, schema).map_err(|error| self.gone(error))
     }
 }
 
@@ -137,7 +199,7 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
             Some((schema, shown)) if options.tries_out() => {
                 let (question, answer) = (example.question.as_str(), &*conversion.sql);
                 let given = Given { question, answer, statements: &statements, schema, shown };
-                lesson = Some(lesson::make(&given, task, options)?);
+                lesson = Some(lesson::make(&given, task, options, shared)?);
             }
             None if task != Task::Question => return Err((Reason::Task, "the record has no schema".into())),
             _ => {}
@@ -175,19 +237,27 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
     let mut keys = Keys::of(&prompt.question, schema_text, &plain_answer, options);
     // A question is on one side whatever is made of it.
     keys.validation = Keys::of(&asked, "", "", options).validation;
-    let line = if options.keep_fields {
-        json!({
-            "text": text, "question": prompt.question, "schema": prompt.schema, "answer": answer,
-            "dialect": prompt.dialect, "source_dialect": source.name(),
-            "hardness": hardness.map(Hardness::name),
-        })
-    } else {
-        json!({ "text": text })
-    };
-    let conversions = conversion.applied;
-    let (source, hardness) = (Some(source.name()), hardness.map(Hardness::name));
-    let line = line.to_string();
-    Ok(Prepared { line, text, keys, shape, statement, source, hardness, executed, conversions })
+    let mut fields = serde_json::Map::new();
+    if options.keep_fields {
+        let beside = json!({
+            "question": prompt.question, "schema": prompt.schema, "answer": answer, "dialect": prompt.dialect,
+            "source_dialect": source.name(), "hardness": hardness.map(Hardness::name),
+        });
+        if let Value::Object(beside) = beside {
+            fields = beside;
+        }
+    }
+    let conversions = conversion.applied.into_iter().map(Cow::Borrowed).collect();
+    let (source, hardness) = (Some(source.name().into()), hardness.map(|level| Hardness::name(level).into()));
+    let statement = statement.map(Cow::Borrowed);
+    let mut line = serde_json::Map::from_iter([("text".to_owned(), text.clone().into())]);
+    line.extend(fields.clone());
+    let line = Value::Object(line).to_string();
+    let wants_examples = options.few_shot > 0 && options.task == Task::Question && shape != Shape::Refine;
+    let Prompt { dialect, schema, question } = prompt;
+    let dialect = dialect.to_string();
+    let parts = wants_examples.then(|| Parts { asked, question, schema, answer, dialect, fields });
+    Ok(Prepared { line, text, keys, shape, statement, source, hardness, executed, conversions, parts })
 }
 
 /// A text in no known layout has no answer to check: it passes only where nothing is to be checked.
@@ -203,7 +273,9 @@ fn from_text(text: String, shape: Shape, options: &Options) -> Result<Prepared, 
     let keys = Keys::of(&text, "", "", options);
     let line = json!({ "text": text }).to_string();
     let conversions = Vec::new();
-    Ok(Prepared { line, text, keys, shape, statement: None, source: None, hardness: None, executed: None, conversions })
+    let (source, hardness) = (None, None);
+    let statement = None;
+    Ok(Prepared { line, text, keys, shape, statement, source, hardness, executed: None, conversions, parts: None })
 }
 
 /// The answer in the rows' dialect, and what was learnt of it on the way.
@@ -348,7 +420,7 @@ mod tests {
         let t = "CREATE TABLE t (a DATETIME, b INT(11))";
         let options = Options { keep_fields: true, ..Options::default() };
         let mysql = prepared(row(t, "q?", "SELECT DATE_FORMAT(`a`, '%Y') FROM t"), &options).unwrap();
-        assert_eq!(mysql.source, Some("mysql"));
+        assert_eq!(mysql.source.as_deref(), Some("mysql"));
         let line: Value = serde_json::from_str(&mysql.line).unwrap();
         assert_eq!(line["source_dialect"], "mysql");
         assert_eq!(line["schema"], "CREATE TABLE t (a TIMESTAMP, b INT);");

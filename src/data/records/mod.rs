@@ -75,6 +75,14 @@ impl Unparsed {
         }
     }
 
+    /// Where it stands.
+    pub fn place(&self) -> &Place {
+        match self {
+            Self::Line(place, _) | Self::Read(Read::Bad(place, _)) => place,
+            Self::Read(Read::Record(record)) => &record.place,
+        }
+    }
+
     /// About how many bytes of text it holds.
     pub fn size(&self) -> usize {
         match self {
