@@ -12,8 +12,9 @@ use crate::error::{Problem, Result};
 /// Examples that are looked through at most. Price: about 400 bytes each, and the time of a look grows with them.
 pub const MOST: usize = 20_000;
 
-/// A word in more than one of so many examples tells nothing apart; it is not looked up. Small sets look at every word.
-const COMMON: usize = 5;
+/// Places of words that one look goes through, from the rarest word on. Words that are everywhere hardly choose, and are
+/// left out where there are many examples. Price: a tenth of a millisecond a look.
+const PLACES: usize = 20_000;
 
 /// Examples with their words.
 #[derive(Debug, Default)]
@@ -109,11 +110,14 @@ impl Shots {
     pub fn nearest(&self, question: &str, count: usize) -> Vec<(&str, &str)> {
         let plain = normalised(question);
         let total = self.examples.len();
+        let mut known: Vec<&Vec<u32>> = words(&plain).iter().filter_map(|word| self.places.get(word)).collect();
+        known.sort_by_key(|places| places.len());
         let mut scores: HashMap<u32, f64> = HashMap::new();
-        for word in words(&plain) {
-            let Some(places) = self.places.get(&word) else { continue };
-            if total > 50 && places.len() * COMMON > total {
-                continue;
+        let mut visited = 0;
+        for places in known {
+            visited += places.len();
+            if visited > PLACES && !scores.is_empty() {
+                break;
             }
             let weight = rarity(places.len(), total).powi(2);
             for &at in places {
