@@ -18,6 +18,7 @@ use super::command_line::{check_device, flag};
 use super::home::{expert_home, find_base};
 use super::ui::{Table, Ui};
 use crate::adapter::Adapter;
+use crate::data::shots::Shots;
 use crate::data::template::Layout;
 use crate::data::tokenizer::TextTokenizer;
 use crate::db::Source;
@@ -57,6 +58,7 @@ pub(super) struct Loaded {
     pub dialect: String,
     pub settings: Settings,
     constraints: Option<Arc<Constraints>>,
+    shots: Option<(Arc<Shots>, usize)>,
 }
 
 /// Who is to answer, found but not loaded.
@@ -110,6 +112,10 @@ impl Loaded {
         let end_ids = end_ids(&found.base_dir, &tokenizer, layout)?;
         let choice = grammars::choose(sampling, manifest, &dialect)?;
         settings.grammar = choice.setting();
+        let shots = match &sampling.examples {
+            Some(path) => Some((Arc::new(Shots::load(path)?), sampling.few_shot)),
+            None => None,
+        };
         let vocabulary = grammars::Vocabularies { folder: tokenizer_dir.unwrap_or(&found.base_dir), end_ids: &end_ids };
         let constraints = choice.load(&vocabulary, settings.thinking.value, settings.schema_guard.value)?.map(Arc::new);
         Ok(Self {
@@ -125,6 +131,7 @@ impl Loaded {
             dialect,
             settings,
             constraints,
+            shots,
             manifest: found.manifest.map(|(manifest, _)| manifest),
         })
     }
@@ -141,6 +148,7 @@ impl Loaded {
             trained: self.adapter.is_some(),
             keep_first_logits,
             constraints: self.constraints.clone(),
+            shots: self.shots.clone(),
         }
     }
 

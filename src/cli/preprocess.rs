@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::answering::database::source_named;
 use super::args::preprocess::Args;
 use super::home::expert_home;
 use super::ui::{Table, Ui};
@@ -18,6 +19,7 @@ use crate::data::spider::Databases;
 use crate::data::tasks::Task;
 use crate::data::template::Layout;
 use crate::data::tokenizer::TextTokenizer;
+use crate::db;
 use crate::error::{Problem, Result};
 use crate::manifest::Manifest;
 use crate::model::locate;
@@ -115,7 +117,13 @@ fn dataset(args: &Args, manifest: Option<&Manifest>) -> String {
 fn options(args: &Args, manifest: Option<&Manifest>, ui: &Ui) -> Result<Options> {
     let defaults = Options::default();
     let entry = manifest.and_then(|manifest| manifest.base_models().first());
+    let database = match (&args.db, &args.db_config) {
+        (Some(name), config) => Some(source_named(name, config.as_deref())?),
+        (None, Some(config)) => Some(db::Source::from_config(config, None)?),
+        (None, None) => None,
+    };
     let dialect = match (&args.dialect, manifest) {
+        (None, _) if database.is_some() => database.as_ref().map(db::Source::dialect),
         (Some(name), _) => Dialect::from_name(name),
         (None, Some(manifest)) => Dialect::from_name(&manifest.dialect()),
         (None, None) => None,
@@ -156,10 +164,20 @@ fn options(args: &Args, manifest: Option<&Manifest>, ui: &Ui) -> Result<Options>
         unsupported: args.on_unsupported.into(),
         language: None,
         task: Task::Question,
+        few_shot: args.few_shot,
         augment: args.augment,
         execute: args.execute,
+        database,
+        resume: args.resume,
         max_bad: args.max_bad,
     };
+    if let Some(database) = &options.database
+        && database.dialect() != options.dialect
+    {
+        let (theirs, ours) = (database.dialect().name(), options.dialect.name());
+        let message = format!("answers in {ours} cannot be prepared on {database}, which speaks {theirs}");
+        return Err(Problem::usage(message).hint(format!("--dialect {theirs}")).into());
+    }
     if options.min_length > options.max_length {
         let message = format!("--min-length {} is over --max-length {}", options.min_length, options.max_length);
         return Err(Problem::usage(message).hint("swap them").into());

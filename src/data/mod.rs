@@ -11,6 +11,7 @@ pub mod hub;
 pub mod pipeline;
 pub mod records;
 pub mod shapes;
+pub mod shots;
 pub mod source;
 pub mod spider;
 pub mod tasks;

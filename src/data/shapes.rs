@@ -33,7 +33,7 @@ pub enum Extracted {
 }
 
 /// The shapes of the known data sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum Shape {
     /// b-mc2/sql-create-context: context, question, answer.
     CreateContext,

@@ -85,16 +85,40 @@ impl Task {
     }
 }
 
+/// What stands before solved questions.
+const SOLVED: &str = "Solved before:";
+
+/// Shows solved questions before a question.
+pub fn with_examples(question: &str, solved: &[(&str, &str)]) -> String {
+    if solved.is_empty() {
+        return question.to_owned();
+    }
+    let mut text = SOLVED.to_owned();
+    for (question, answer) in solved {
+        text.push_str(&format!("\n{}\n{}\n", question.trim(), answer.trim()));
+    }
+    text.push_str(&format!("\n{question}"));
+    text
+}
+
+/// Whether a text asks for the statement of a question: not to mend one, not to choose among some.
+pub fn asks_a_question(text: &str) -> bool {
+    !text.contains(FAILED) && !text.contains(CHOOSE)
+}
+
+const FAILED: &str = "\nThis statement failed:\n";
+const CHOOSE: &str = "\nChoose the right statement.";
+
 /// Asks to mend a statement that failed with this error.
 pub fn refine(question: &str, failed: &str, error: Option<&str>) -> String {
     let error = error.filter(|error| !error.trim().is_empty());
     let error = error.map(|error| format!("\nError: {}", error.trim())).unwrap_or_default();
-    format!("{question}\nThis statement failed:\n{}{error}\nCorrect it.", failed.trim())
+    format!("{question}{FAILED}{}{error}\nCorrect it.", failed.trim())
 }
 
 /// Asks for the right one of some candidates, each with its result or the database's error.
 pub fn select(question: &str, candidates: &[(String, Result<Rows, String>)]) -> String {
-    let mut text = format!("{question}\nChoose the right statement.");
+    let mut text = format!("{question}{CHOOSE}");
     for (at, (sql, result)) in candidates.iter().enumerate() {
         text.push_str(&format!("\n[{}] {sql}\n", at + 1));
         text.push_str(&match result {
@@ -129,6 +153,13 @@ mod tests {
             refine("How many?", " SELECT x\n", Some("no such column: x")),
             "How many?\nThis statement failed:\nSELECT x\nError: no such column: x\nCorrect it."
         );
+        assert_eq!(with_examples("q?", &[]), "q?");
+        assert_eq!(
+            with_examples("q?", &[("One?", "SELECT 1;"), ("Two? ", "SELECT 2")]),
+            "Solved before:\nOne?\nSELECT 1;\n\nTwo?\nSELECT 2\n\nq?"
+        );
+        assert!(asks_a_question("q?") && !asks_a_question(&refine("q", "x", None)));
+        assert!(!asks_a_question(&select("q", &[])));
         assert_eq!(refine("q", "SELECT x", None), "q\nThis statement failed:\nSELECT x\nCorrect it.");
         let rows = Rows {
             columns: vec!["a".into(), "b".into()],

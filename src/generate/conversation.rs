@@ -14,6 +14,8 @@ use super::stop::StopRules;
 use super::text::Vocabulary;
 use super::thinking;
 use super::validation::{Mode, Verdict, validate};
+use crate::data::shots::Shots;
+use crate::data::tasks;
 use crate::data::template::{Layout, Prompt};
 use crate::error::{Problem, Result};
 use crate::sql::extract::extract;
@@ -105,13 +107,22 @@ pub struct Conversation<'a, M, V> {
     pub keep_first_logits: bool,
     /// The grammar of its answers, if there is one.
     pub constraints: Option<Arc<Constraints>>,
+    /// Solved questions, and how many of them are shown before one that is like them.
+    pub shots: Option<(Arc<Shots>, usize)>,
 }
 
 impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
     /// The prompt's text.
     pub fn prompt(&self, question: &Question) -> String {
         let schema = question.context.as_ref().map(|context| context.text.clone());
-        let prompt = Prompt { dialect: self.dialect.clone(), schema, question: question.text.trim().to_owned() };
+        let asked = question.text.trim();
+        let question = match &self.shots {
+            Some((shots, count)) if tasks::asks_a_question(asked) => {
+                tasks::with_examples(asked, &shots.nearest(asked, *count))
+            }
+            _ => asked.to_owned(),
+        };
+        let prompt = Prompt { dialect: self.dialect.clone(), schema, question };
         let mut text = self.layout.prompt(&prompt);
         let thinks = thinking::TAGS.iter().any(|(open, _)| self.vocabulary.id(open).is_some());
         if !self.trained && !self.settings.thinking.value && thinks {

@@ -13,17 +13,18 @@ use crate::postgres::{Postgres, plain};
 use crate::world::{Run, World};
 
 /// A case of the files: input, whole output, and where it stands.
-struct Case {
-    from: Source,
-    to: Target,
-    fidelity: Fidelity,
-    schema: Option<Schema>,
-    input: String,
-    output: String,
-    place: String,
+pub struct Case {
+    pub from: Source,
+    pub to: Target,
+    pub fidelity: Fidelity,
+    pub schema: Option<Schema>,
+    pub input: String,
+    pub output: String,
+    pub place: String,
 }
 
-fn cases() -> Vec<Case> {
+/// Every case of the files.
+pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for name in ["convert_sqlite.txt", "convert_mysql.txt", "convert_postgres.txt"] {
         let path = format!("{}/tests/cases/{name}", env!("CARGO_MANIFEST_DIR"));

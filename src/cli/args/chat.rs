@@ -156,6 +156,13 @@ pub struct SamplingArgs {
     /// Tell for every token how probable all allowed tokens were together
     #[arg(long, help_heading = "Sampling")]
     pub confidence: bool,
+    /// Solved questions, rows {"question", "answer"}: those most like the question are shown before it, as preprocess
+    /// --few-shot shows them
+    #[arg(long, value_name = "ROWS", help_heading = "Sampling")]
+    pub examples: Option<PathBuf>,
+    /// How many of them
+    #[arg(long, value_name = "N", help_heading = "Sampling", requires = "examples", default_value_t = 3)]
+    pub few_shot: usize,
     /// Let the model think and show what it thought
     #[arg(long, help_heading = "Sampling")]
     pub show_reasoning: bool,

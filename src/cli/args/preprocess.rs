@@ -86,9 +86,23 @@ pub struct Args {
     /// Run each answer in SQLite on rows made for it, and drop what fails
     #[arg(long, conflicts_with = "no_validate_sql")]
     pub execute: bool,
+    /// Database that must take every answer when it is prepared there, over the row's schema where the database lacks its
+    /// tables: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`; with --db-config, a name in that file
+    #[arg(long, value_name = "URL", conflicts_with = "no_validate_sql")]
+    pub db: Option<String>,
+    /// Connections as askGuru keeps them (db_conn.json)
+    #[arg(long, value_name = "FILE", conflicts_with = "no_validate_sql")]
+    pub db_config: Option<PathBuf>,
     /// Show schemas shuffled, filtered and permuted, questions and answers written another way, by chance
     #[arg(long, conflicts_with = "no_validate_sql")]
     pub augment: bool,
+    /// Keep what is done beside the output until the run is through, and go on there after it was stopped: the same input
+    /// and settings are recognised by their content
+    #[arg(long)]
+    pub resume: bool,
+    /// Show N solved questions of the training side that are most like a row's own before it
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub few_shot: usize,
     /// Share of SELECT among the statements: SELECTs over it are left out (0.77: the original's)
     #[arg(long, value_name = "F", value_parser = share)]
     pub select_ratio: Option<f64>,

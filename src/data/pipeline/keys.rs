@@ -3,9 +3,10 @@
 use sha2::{Digest, Sha256};
 
 use super::options::{Dedupe, Options};
+use crate::data::shots::normalised;
 
 /// What a row is recognised by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Keys {
     /// Rows with the same value are duplicates.
     pub dedupe: u128,
@@ -30,12 +31,6 @@ impl Keys {
         let share = (draw >> 75) as f64 / (1u64 << 53) as f64;
         Self { dedupe, asked, answer: hash(&[answer.as_bytes()]), validation: share < options.val_split }
     }
-}
-
-/// A question without what does not change it: case, runs of spaces, end marks.
-pub(super) fn normalised(question: &str) -> String {
-    let squeezed = question.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    squeezed.trim_end_matches(['.', '?', '!', ';', ' ']).to_owned()
 }
 
 /// The first half of a SHA-256 over parts that cannot run into each other.

@@ -4,12 +4,12 @@
 
 use sqlparser::ast::Statement;
 
-use super::row::Dropped;
+use super::row::{Dropped, Shared};
 use super::{Options, Reason};
 use crate::data::draws::Draws;
 use crate::data::tasks::{self, Task};
 use crate::data::trial::{Trial, Verdict};
-use crate::db::{Order, Rows, TOLERANCE, same_rows};
+use crate::db::{Order, Rows, TOLERANCE, postgres, same_rows};
 use crate::sql::{self, Dialect, Schema};
 
 /// How often the order of tables is changed, and how often tables that the answer does not need are left out: the
@@ -51,17 +51,35 @@ pub(super) struct Lesson {
 }
 
 /// Makes the row of this task.
-pub(super) fn make(given: &Given<'_>, task: Task, options: &Options) -> Result<Lesson, Dropped> {
+pub(super) fn make(given: &Given<'_>, task: Task, options: &Options, shared: &Shared) -> Result<Lesson, Dropped> {
+    let mut session = shared.session(options)?;
+    let lesson = make_on(given, task, options, session.as_mut());
+    shared.give_back(session);
+    lesson
+}
+
+/// [`make`] with the temporary tables of a PostgreSQL, where there is one, else with SQLite.
+fn make_on(
+    given: &Given<'_>,
+    task: Task,
+    options: &Options,
+    session: Option<&mut postgres::Temporary>,
+) -> Result<Lesson, Dropped> {
     let mut lesson =
         Lesson { question: given.question.to_owned(), answer: given.answer.to_owned(), schema: None, rows: None };
-    if task != Task::Question && options.dialect != Dialect::Sqlite {
-        return Err((Reason::Task, "results and errors are SQLite's: such rows are made with --dialect sqlite".into()));
+    if task != Task::Question && options.dialect != Dialect::Sqlite && session.is_none() {
+        let detail = "results and errors must be the dialect's own: --dialect sqlite, or a PostgreSQL by --db";
+        return Err((Reason::Task, detail.into()));
     }
     let literals = sql::literals(given.statements);
-    let Some(mut trial) = Trial::new(given.schema, &literals, options.seed) else {
+    let trial = match session {
+        Some(session) => Trial::on_postgres(session, given.shown, &literals, options.seed),
+        None => Trial::new(given.schema, &literals, options.seed),
+    };
+    let Some(mut trial) = trial else {
         return match task {
             Task::Question => Ok(lesson),
-            _ => Err((Reason::Task, "SQLite cannot hold the schema".into())),
+            _ => Err((Reason::Task, "the database cannot hold the schema".into())),
         };
     };
     let gold = match trial.run(given.answer, options.dialect) {
@@ -230,7 +248,7 @@ mod tests {
         let statements = sql::parse(sql, Dialect::Sqlite).unwrap();
         let question = "Which users are older than thirty and are not called Bob?";
         let given = Given { question, answer: sql, statements: &statements, schema: &schema, shown: &schema };
-        make(&given, task, &options)
+        make(&given, task, &options, &Shared::default())
     }
 
     #[test]

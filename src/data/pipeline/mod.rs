@@ -8,7 +8,8 @@
 //! 4. **schema**: CREATE TABLE text is rewritten canonically (other schema text is kept as it is);
 //! 5. **not-sql**: the answer is SQL; **unsupported**: it can be carried over from the dialect it is found to be in;
 //!    **parse**: it parses then; **names**: its tables and columns are in the schema (4 and 5 only with validation);
-//!    **execution**: on request, it runs in SQLite on made-up rows; **task**: what the task needs (a mistake that
+//!    **execution**: on request, it runs in SQLite on made-up rows; **database**: on request, a real database takes it
+//!    when it is prepared there; **task**: what the task needs (a mistake that
 //!    fails, other candidates) can be made of it;
 //! 6. **short**, **long**: the rendered text has `min_length` to `max_length` characters;
 //! 7. **duplicate**: the first of equal questions over equal schemas stays;
@@ -19,10 +20,12 @@
 //! through in chunks that are worked on in parallel and written in order: memory grows only with the dedupe set (16
 //! bytes and a little a row), and the output does not depend on the number of threads.
 
+mod flow;
 mod keys;
 mod lesson;
 mod metadata;
 mod options;
+mod resume;
 mod row;
 mod run;
 mod schema_text;
@@ -34,7 +37,7 @@ pub use run::{Job, Outcome, Progress, run, run_jobs};
 pub use selection::{Mix, Portion};
 
 /// Why a record is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Reason {
     /// No JSON object, wrong width, not UTF-8.
     Unreadable,
@@ -56,6 +59,8 @@ pub enum Reason {
     Names,
     /// The answer does not run on made-up rows.
     Execution,
+    /// The database of `--db` does not take the answer.
+    Database,
     /// The row that the task asks for cannot be made of it.
     Task,
     /// Fewer characters than wanted.
@@ -72,7 +77,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the steps.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Unreadable,
         Self::Columns,
         Self::Empty,
@@ -83,6 +88,7 @@ impl Reason {
         Self::Parse,
         Self::Names,
         Self::Execution,
+        Self::Database,
         Self::Task,
         Self::Short,
         Self::Long,
@@ -104,6 +110,7 @@ impl Reason {
             Self::Parse => "parse",
             Self::Names => "names",
             Self::Execution => "execution",
+            Self::Database => "database",
             Self::Task => "task",
             Self::Short => "short",
             Self::Long => "long",

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::data::shapes::Mapping;
 use crate::data::tasks::Task;
 use crate::data::template::Layout;
+use crate::db::Source;
 use crate::sql::convert::{Fidelity, Unsupported};
 use crate::sql::{Dialect, Style};
 
@@ -60,10 +61,16 @@ pub struct Options {
     pub language: Option<&'static str>,
     /// What rows are made of the records.
     pub task: Task,
+    /// How many solved questions that are most like a row's own are shown before it.
+    pub few_shot: usize,
     /// Whether the schema and the question are shown in other ways too, by chance.
     pub augment: bool,
     /// Whether answers must run on made-up rows.
     pub execute: bool,
+    /// The database that must take every answer when it is prepared there.
+    pub database: Option<Source>,
+    /// Whether prepared rows are kept until the run is through, and taken from there by the next run of the same content.
+    pub resume: bool,
     /// The run fails when a larger share of the records is unreadable or lacks its columns.
     pub max_bad: f64,
 }
@@ -90,8 +97,11 @@ impl Default for Options {
             unsupported: Unsupported::Keep,
             language: None,
             task: Task::Question,
+            few_shot: 0,
             augment: false,
             execute: false,
+            database: None,
+            resume: false,
             max_bad: 0.2,
         }
     }
@@ -133,8 +143,10 @@ impl Options {
             "fidelity": self.fidelity.name(),
             "on_unsupported": self.unsupported.name(),
             "task": self.task.name(),
+            "few_shot": self.few_shot,
             "augment": self.augment,
             "execute": self.execute,
+            "database": self.database.as_ref().map(ToString::to_string),
             "max_bad": self.max_bad,
         })
     }

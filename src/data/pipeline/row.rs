@@ -1,5 +1,8 @@
 //! One record to one training row: extraction, canonical schema, checks of the answer, rendering. Pure; runs in parallel.
 
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::{Value, json};
 
 use super::keys::Keys;
@@ -9,13 +12,16 @@ use super::{Options, Reason};
 use crate::data::records::Record;
 use crate::data::shapes::{Example, Extracted, Shape, extract};
 use crate::data::spider::Databases;
-use crate::data::tasks::Task;
+use crate::data::tasks::{self, Task};
 use crate::data::template::Prompt;
-use crate::sql::convert::{self, Source, Target, Unsupported};
-use crate::sql::{self, Conversion, Dialect, Hardness, Schema, foreign_language, parsed_prose};
+use crate::data::trial::Trial;
+use crate::db::{Checks, QueryError, Source as Database, postgres};
+use crate::error::Problem;
+use crate::sql::convert::{self, Carried, Source, Target, Unsupported};
+use crate::sql::{self, Dialect, Hardness, Schema, foreign_language, parsed_prose};
 
 /// A row that passed every check of its own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(super) struct Prepared {
     /// The line to write, without its line feed.
     pub line: String,
@@ -26,56 +32,152 @@ pub(super) struct Prepared {
     /// Its shape.
     pub shape: Shape,
     /// The kind of its statement; none without validation.
-    pub statement: Option<&'static str>,
+    pub statement: Option<Cow<'static, str>>,
     /// The dialect that its answer was written in, as the record says or as it was found.
-    pub source: Option<&'static str>,
+    pub source: Option<Cow<'static, str>>,
     /// How hard its answer is by Spider's rule, if it is a query.
-    pub hardness: Option<&'static str>,
+    pub hardness: Option<Cow<'static, str>>,
     /// Rows that its answer gave; none: it was not run or cannot be judged.
     pub executed: Option<usize>,
     /// Conversions that changed its answer.
-    pub conversions: Vec<&'static str>,
+    pub conversions: Vec<Cow<'static, str>>,
+    /// What it is rendered of, where examples are still to be put before its question.
+    pub parts: Option<Parts>,
+}
+
+/// What a row is rendered of.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub(super) struct Parts {
+    /// The question as the record asks it.
+    pub asked: String,
+    /// The question as it is shown.
+    pub question: String,
+    pub schema: Option<String>,
+    pub answer: String,
+    pub dialect: String,
+    /// Keys that are written beside the text.
+    pub fields: serde_json::Map<String, Value>,
+}
+
+impl Parts {
+    /// The row's line and text with as many of these examples before the question as fit.
+    pub fn rendered(&self, examples: &[(&str, &str)], options: &Options) -> (String, String) {
+        let markers = options.layout.markers();
+        let harmless =
+            |(question, answer): &&(&str, &str)| !markers.iter().any(|m| question.contains(m) || answer.contains(m));
+        let mut examples: Vec<(&str, &str)> = examples.iter().filter(harmless).copied().collect();
+        loop {
+            let question = tasks::with_examples(&self.question, &examples);
+            let prompt = Prompt { dialect: self.dialect.clone(), schema: self.schema.clone(), question };
+            let text = options.layout.render(&prompt, &self.answer);
+            // The least alike goes first.
+            if text.chars().count() > options.max_length && examples.pop().is_some() {
+                continue;
+            }
+            let mut line = serde_json::Map::from_iter([("text".to_owned(), text.clone().into())]);
+            line.extend(self.fields.clone());
+            if let Some(shown) = line.get_mut("question") {
+                *shown = prompt.question.into();
+            }
+            return (Value::Object(line).to_string(), text);
+        }
+    }
 }
 
 /// Why a record gives no row.
 pub(super) type Dropped = (Reason, String);
 
+/// What all rows of a run share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Schemas, each read once.
+    pub schemas: Schemas,
+    /// The database that answers are prepared on.
+    pub checks: Option<Checks>,
+    /// Sessions with a PostgreSQL, for answers that are tried out there.
+    sessions: Mutex<Vec<postgres::Temporary>>,
+    /// What ends the run: the database is gone.
+    failure: Mutex<Option<Problem>>,
+}
+
+impl Shared {
+    /// Connects to the database, where there is one.
+    pub fn new(options: &Options) -> Result<Self, anyhow::Error> {
+        let checks = options.database.as_ref().map(Checks::open).transpose()?;
+        Ok(Self { checks, ..Self::default() })
+    }
+
+    /// What ends the run, once.
+    pub fn failure(&self) -> Option<Problem> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// A session to try answers out with, where the database is a PostgreSQL.
+    pub fn session(&self, options: &Options) -> Result<Option<postgres::Temporary>, Dropped> {
+        let Some(Database::Postgres(address)) = &options.database else { return Ok(None) };
+        let waiting = self.sessions.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match waiting {
+            Some(session) => Ok(Some(session)),
+            None => postgres::Temporary::open(address, &Trial::limits()).map(Some).map_err(|error| self.gone(error)),
+        }
+    }
+
+    /// Takes a session back for the next row.
+    pub fn give_back(&self, session: Option<postgres::Temporary>) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).extend(session);
+    }
+
+    fn gone(&self, error: QueryError) -> Dropped {
+        let reason = error.to_string();
+        if let QueryError::Unavailable(problem) = error {
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(problem);
+        }
+        (Reason::Database, reason)
+    }
+
+    /// Whether the database takes the answer.
+    fn check(&self, sql: &str, schema: Option<&Schema>) -> Result<(), Dropped> {
+        let Some(checks) = &self.checks else { return Ok(()) };
+        checks.check(sql, schema).map_err(|error| self.gone(error))
+    }
+}
+
 /// Makes a row of a record.
 pub(super) fn prepare(
     record: &Record,
     databases: &Databases,
-    schemas: &Schemas,
+    shared: &Shared,
     options: &Options,
 ) -> Result<Prepared, Dropped> {
     let (shape, extracted) =
         extract(&record.fields, &options.mapping, databases).map_err(|reason| (Reason::Columns, reason))?;
     match extracted {
-        Extracted::Example(example) => from_example(example, shape, schemas, options),
+        Extracted::Example(example) => from_example(example, shape, shared, options),
         Extracted::Text(text) => from_text(text, shape, options),
     }
 }
 
-fn from_example(example: Example, shape: Shape, schemas: &Schemas, options: &Options) -> Result<Prepared, Dropped> {
+fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Options) -> Result<Prepared, Dropped> {
     let answer = bare_answer(&example.answer);
     for (part, text) in [("question", example.question.as_str()), ("answer", answer)] {
         if text.is_empty() {
             return Err((Reason::Empty, format!("the {part} is empty")));
         }
     }
-    let read = example.schema.as_deref().map(|text| schemas.get(text, options)).transpose()?;
+    let read = example.schema.as_deref().map(|text| shared.schemas.get(text, options)).transpose()?;
     let schema = read.as_ref().and_then(|read| read.schema.as_ref());
-    let (conversion, source) = converted(answer, example.dialect, schema, options)?;
+    let Carried { conversion, source, statements } = converted(answer, example.dialect, schema, options)?;
     let mut statement = None;
     let mut plain_answer = None;
     let mut used = Vec::new();
     let mut hardness = None;
     let mut lesson = None;
     if options.validate_sql {
-        let statements =
-            sql::parse(&conversion.sql, options.dialect).map_err(|error| match foreign_language(answer) {
-                Some(language) => (Reason::NotSql, format!("this is {language}, not SQL")),
-                None => (Reason::Parse, error.to_string()),
-            })?;
+        let parsed = statements.map_or_else(|| sql::parse(&conversion.sql, options.dialect), Ok);
+        let statements = parsed.map_err(|error| match foreign_language(answer) {
+            Some(language) => (Reason::NotSql, format!("this is {language}, not SQL")),
+            None => (Reason::Parse, error.to_string()),
+        })?;
         if let Some(language) = parsed_prose(answer, &statements) {
             return Err((Reason::NotSql, format!("this is {language}, not SQL")));
         }
@@ -90,13 +192,14 @@ fn from_example(example: Example, shape: Shape, schemas: &Schemas, options: &Opt
         if let Some(issue) = issues.unwrap_or_default().first() {
             return Err((Reason::Names, issue.message.clone()));
         }
+        shared.check(&conversion.sql, read.as_ref().and_then(|read| read.shown.as_ref()))?;
         // A record that brings a failed attempt is such a row already.
         let task = if shape == Shape::Refine { Task::Question } else { options.task };
         match read.as_ref().and_then(|read| Some((read.schema.as_ref()?, read.shown.as_ref()?))) {
             Some((schema, shown)) if options.tries_out() => {
                 let (question, answer) = (example.question.as_str(), &*conversion.sql);
                 let given = Given { question, answer, statements: &statements, schema, shown };
-                lesson = Some(lesson::make(&given, task, options)?);
+                lesson = Some(lesson::make(&given, task, options, shared)?);
             }
             None if task != Task::Question => return Err((Reason::Task, "the record has no schema".into())),
             _ => {}
@@ -134,19 +237,27 @@ fn from_example(example: Example, shape: Shape, schemas: &Schemas, options: &Opt
     let mut keys = Keys::of(&prompt.question, schema_text, &plain_answer, options);
     // A question is on one side whatever is made of it.
     keys.validation = Keys::of(&asked, "", "", options).validation;
-    let line = if options.keep_fields {
-        json!({
-            "text": text, "question": prompt.question, "schema": prompt.schema, "answer": answer,
-            "dialect": prompt.dialect, "source_dialect": source.name(),
-            "hardness": hardness.map(Hardness::name),
-        })
-    } else {
-        json!({ "text": text })
-    };
-    let conversions = conversion.applied;
-    let (source, hardness) = (Some(source.name()), hardness.map(Hardness::name));
-    let line = line.to_string();
-    Ok(Prepared { line, text, keys, shape, statement, source, hardness, executed, conversions })
+    let mut fields = serde_json::Map::new();
+    if options.keep_fields {
+        let beside = json!({
+            "question": prompt.question, "schema": prompt.schema, "answer": answer, "dialect": prompt.dialect,
+            "source_dialect": source.name(), "hardness": hardness.map(Hardness::name),
+        });
+        if let Value::Object(beside) = beside {
+            fields = beside;
+        }
+    }
+    let conversions = conversion.applied.into_iter().map(Cow::Borrowed).collect();
+    let (source, hardness) = (Some(source.name().into()), hardness.map(|level| Hardness::name(level).into()));
+    let statement = statement.map(Cow::Borrowed);
+    let mut line = serde_json::Map::from_iter([("text".to_owned(), text.clone().into())]);
+    line.extend(fields.clone());
+    let line = Value::Object(line).to_string();
+    let wants_examples = options.few_shot > 0 && options.task == Task::Question && shape != Shape::Refine;
+    let Prompt { dialect, schema, question } = prompt;
+    let dialect = dialect.to_string();
+    let parts = wants_examples.then(|| Parts { asked, question, schema, answer, dialect, fields });
+    Ok(Prepared { line, text, keys, shape, statement, source, hardness, executed, conversions, parts })
 }
 
 /// A text in no known layout has no answer to check: it passes only where nothing is to be checked.
@@ -162,38 +273,25 @@ fn from_text(text: String, shape: Shape, options: &Options) -> Result<Prepared, 
     let keys = Keys::of(&text, "", "", options);
     let line = json!({ "text": text }).to_string();
     let conversions = Vec::new();
-    Ok(Prepared { line, text, keys, shape, statement: None, source: None, hardness: None, executed: None, conversions })
+    let (source, hardness) = (None, None);
+    let statement = None;
+    Ok(Prepared { line, text, keys, shape, statement, source, hardness, executed: None, conversions, parts: None })
 }
 
-/// The answer in the rows' dialect, and the dialect it was written in.
+/// The answer in the rows' dialect, and what was learnt of it on the way.
 fn converted<'a>(
     answer: &'a str,
     stated: Option<Dialect>,
     schema: Option<&Schema>,
     options: &Options,
-) -> Result<(Conversion<'a>, Source), Dropped> {
-    let source =
+) -> Result<Carried<'a>, Dropped> {
+    let stated =
         stated.filter(|dialect| *dialect != Dialect::Generic).and_then(|dialect| Source::from_name(dialect.name()));
-    let name = options.language.unwrap_or(options.dialect.name());
-    let as_it_is = |warnings| Conversion { sql: answer.into(), applied: Vec::new(), warnings };
-    let source = match source {
-        Some(stated) => stated,
-        None => {
-            let found = convert::detect(answer, schema);
-            match Source::from_name(name).filter(|own| found.evidence.is_empty() && *own != Source::Postgres) {
-                // No dialect claims it: it is in the one that is asked for already.
-                Some(own) => return Ok((as_it_is(Vec::new()), own)),
-                None => found.source,
-            }
-        }
-    };
-    let Some(target) = Target::from_name(name) else { return Ok((as_it_is(Vec::new()), source)) };
-    let done = convert::translate(answer, source, target, schema, options.fidelity);
-    // What does not parse is judged below, where its language is known.
-    let done = done.unwrap_or_else(|_| as_it_is(Vec::new()));
-    match done.warnings.first() {
+    let target = Target::from_name(options.language.unwrap_or(options.dialect.name()));
+    let carried = convert::carry(answer, stated, target, schema, options.fidelity);
+    match carried.conversion.warnings.first() {
         Some(warning) if options.unsupported != Unsupported::Keep => Err((Reason::Unsupported, warning.clone())),
-        _ => Ok((done, source)),
+        _ => Ok(carried),
     }
 }
 
@@ -243,7 +341,7 @@ mod tests {
     fn prepared(row: Value, options: &Options) -> Result<Prepared, Dropped> {
         let Value::Object(fields) = row else { unreachable!() };
         let record = Record { place: Place { file: "x".into(), line: 1 }, fields };
-        prepare(&record, &Databases::default(), &Schemas::default(), options)
+        prepare(&record, &Databases::default(), &Shared::default(), options)
     }
 
     fn row(context: &str, question: &str, answer: &str) -> Value {
@@ -322,7 +420,7 @@ mod tests {
         let t = "CREATE TABLE t (a DATETIME, b INT(11))";
         let options = Options { keep_fields: true, ..Options::default() };
         let mysql = prepared(row(t, "q?", "SELECT DATE_FORMAT(`a`, '%Y') FROM t"), &options).unwrap();
-        assert_eq!(mysql.source, Some("mysql"));
+        assert_eq!(mysql.source.as_deref(), Some("mysql"));
         let line: Value = serde_json::from_str(&mysql.line).unwrap();
         assert_eq!(line["source_dialect"], "mysql");
         assert_eq!(line["schema"], "CREATE TABLE t (a TIMESTAMP, b INT);");

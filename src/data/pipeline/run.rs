@@ -10,14 +10,16 @@ use anyhow::Context as _;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
+use super::flow::{self, Chunk, Flow};
 use super::metadata::{Counts, Drop, FirstDrops, Kind, build};
-use super::row::{Dropped, Prepared, dropped_line, prepare};
-use super::schema_text::Schemas;
+use super::resume::Journal;
+use super::row::{Parts, Prepared, Shared, dropped_line};
 use super::selection::{Mix, Portion, Waiting, choose};
 use super::{Options, Reason};
 use crate::data::draws::Draws;
-use crate::data::records::{self, Place, Read};
+use crate::data::records::Place;
 use crate::data::shapes::Shape;
+use crate::data::shots::{self, Shots};
 use crate::data::source::Source;
 use crate::data::spider::Databases;
 use crate::data::tasks::Task;
@@ -25,14 +27,14 @@ use crate::error::{Problem, Result};
 use crate::fsx::{self, AtomicFile, Staging};
 use crate::sql::convert::Unsupported;
 
-/// Records worked on together. More would only hold more text in memory.
-const CHUNK_RECORDS: usize = 1024;
-
-/// Bytes of text worked on together, about: a few huge records make a chunk as well.
-const CHUNK_BYTES: usize = 8 << 20;
-
 /// Below this many defects the share of them is not looked at: small files are shown as they are.
 const FEW_DEFECTS: u64 = 20;
+
+/// Rows that wait for others are read back so many at a time.
+const SPOOL_CHUNK: usize = 1024;
+
+/// A row that waits: side, file, line, its line, its text, what it is like, what it is rendered of.
+type Entry = (String, String, u64, String, String, Kind, Option<Parts>);
 
 /// The files that a run writes: a folder that holds others is not replaced.
 const OWN_FILES: [&str; 4] = ["train.jsonl", "val.jsonl", "metadata.json", "dropped.jsonl"];
@@ -105,13 +107,16 @@ pub fn run_jobs(
     let staging = Staging::new(output)?;
     let portions: Vec<Portion> = jobs.iter().map(|job| job.portion).collect();
     let mut sink = Sink::new(staging.path(), options, portions, mix, samples)?;
-    read_all(jobs, &mut sink, observe)?;
+    let journal = options.resume.then(|| Journal::open(jobs, options, output)).transpose()?;
+    let shared = Shared::new(options)?;
+    take_all(jobs, &mut sink, &shared, journal.as_ref(), observe)?;
     let (counts, first_drops, samples) = sink.finish()?;
     check_result(&counts, &first_drops, options)?;
     let metadata = build(jobs, options, &counts, &first_drops, staging.path())?;
     let text = serde_json::to_string_pretty(&metadata)? + "\n";
     fsx::write_atomic(&staging.path().join("metadata.json"), text.as_bytes())?;
     staging.publish()?;
+    journal.map(Journal::close).transpose()?;
     Ok(Outcome { counts, first_drops, samples, metadata })
 }
 
@@ -132,42 +137,29 @@ fn refuse_foreign_folder(output: &Path) -> Result<()> {
     }
 }
 
-fn read_all(jobs: &[Job<'_>], sink: &mut Sink, observe: &mut dyn FnMut(Progress)) -> Result<()> {
+/// Takes every chunk of records as it comes, in order, until the limit.
+fn take_all(
+    jobs: &[Job<'_>],
+    sink: &mut Sink,
+    shared: &Shared,
+    journal: Option<&Journal>,
+    observe: &mut dyn FnMut(Progress),
+) -> Result<()> {
     let files = jobs.iter().flat_map(|job| &job.source.files);
     let total_bytes = files.map(|(path, _)| path.metadata().map_or(0, |meta| meta.len())).sum();
     let bytes = Arc::new(AtomicU64::new(0));
-    for (place, job) in jobs.iter().enumerate() {
-        sink.job = place;
-        let mut chunk: Vec<Read> = Vec::with_capacity(CHUNK_RECORDS);
-        let mut chunk_bytes = 0;
-        for (path, shown) in &job.source.files {
-            for read in records::open_counted(path, shown, bytes.clone())? {
-                let read = read?;
-                chunk_bytes += size_of_text(&read);
-                chunk.push(read);
-                if chunk.len() >= CHUNK_RECORDS || chunk_bytes >= CHUNK_BYTES {
-                    sink.take(&chunk, job)?;
-                    chunk.clear();
-                    chunk_bytes = 0;
-                    let (read, kept) = (sink.counts.read, sink.counts.kept() + sink.spooled);
-                    observe(Progress { bytes: bytes.load(Ordering::Relaxed), total_bytes, read, kept });
-                    if sink.is_full() {
-                        return Ok(());
-                    }
-                    sink.check_defects(job.options)?;
-                }
-            }
+    flow::each_chunk(jobs, shared, journal, &bytes, |at, chunk| {
+        sink.job = at;
+        let job = &jobs[at];
+        sink.take(chunk, job)?;
+        let (read, kept) = (sink.counts.read, sink.counts.kept() + sink.spooled);
+        observe(Progress { bytes: bytes.load(Ordering::Relaxed), total_bytes, read, kept });
+        if sink.is_full() {
+            return Ok(Flow::Stop);
         }
-        sink.take(&chunk, job)?;
-    }
-    Ok(())
-}
-
-fn size_of_text(read: &Read) -> usize {
-    match read {
-        Read::Record(record) => record.fields.values().map(|value| value.as_str().map_or(64, str::len)).sum(),
-        Read::Bad(_, reason) => reason.len(),
-    }
+        sink.check_defects(job.options)?;
+        Ok(Flow::On)
+    })
 }
 
 fn check_result(counts: &Counts, first: &FirstDrops, options: &Options) -> Result<()> {
@@ -212,7 +204,6 @@ struct Sink {
     mix: Mix,
     /// The place of the source that is being read.
     job: usize,
-    schemas: Schemas,
     seen: HashSet<u128>,
     /// The first answer to each question over a schema.
     answers: HashMap<u128, u128>,
@@ -228,7 +219,7 @@ struct Sink {
 impl Sink {
     fn new(folder: &Path, options: &Options, portions: Vec<Portion>, mix: &Mix, samples: usize) -> Result<Self> {
         let chooses = *mix != Mix::default() || portions.iter().any(|portion| *portion != Portion::default());
-        let spool = match options.drop_ambiguous || chooses {
+        let spool = match options.drop_ambiguous || chooses || options.few_shot > 0 {
             true => Some(AtomicFile::create(&folder.join("spool"))?),
             false => None,
         };
@@ -241,7 +232,6 @@ impl Sink {
             portions,
             mix: mix.clone(),
             job: 0,
-            schemas: Schemas::default(),
             seen: HashSet::new(),
             answers: HashMap::new(),
             ambiguous: HashSet::new(),
@@ -259,24 +249,14 @@ impl Sink {
         self.options.limit.is_some_and(|limit| self.counts.kept() + self.spooled >= limit)
     }
 
-    /// Prepares a chunk in parallel, then takes its rows in order, up to the limit.
-    fn take(&mut self, chunk: &[Read], job: &Job<'_>) -> Result<()> {
-        let (databases, options) = (job.databases, job.options);
-        let prepared: Vec<Result<Prepared, Dropped>> = chunk
-            .par_iter()
-            .map(|read| match read {
-                Read::Record(record) => prepare(record, databases, &self.schemas, options),
-                Read::Bad(_, reason) => Err((Reason::Unreadable, reason.clone())),
-            })
-            .collect();
-        for (read, prepared) in chunk.iter().zip(prepared) {
+    /// Takes the rows of a chunk in order, up to the limit.
+    fn take(&mut self, chunk: Chunk, job: &Job<'_>) -> Result<()> {
+        let options = job.options;
+        for (place, prepared) in chunk {
             if self.is_full() {
                 break;
             }
-            let place = match read {
-                Read::Record(record) => &record.place,
-                Read::Bad(place, _) => place,
-            };
+            let place = &place;
             self.counts.read += 1;
             match prepared {
                 Ok(row) => self.row(row, place, options.task)?,
@@ -311,9 +291,9 @@ impl Sink {
         let kind = Kind {
             shape: own(row.shape.name()),
             task: own(task.name()),
-            statement: row.statement.map(own),
-            source: row.source.map(own),
-            hardness: row.hardness.map(own),
+            statement: row.statement.as_deref().map(own),
+            source: row.source.as_deref().map(own),
+            hardness: row.hardness.as_deref().map(own),
             executed: row.executed,
             conversions: row.conversions.iter().map(|name| own(name)).collect(),
         };
@@ -329,10 +309,10 @@ impl Sink {
                     asked: row.keys.asked,
                     source: self.job,
                     task,
-                    select: matches!(row.statement, Some("select" | "with")),
+                    select: matches!(row.statement.as_deref(), Some("select" | "with")),
                     draw: Draws::of(self.options.seed, &[&place_text]).draw(),
                 });
-                let entry = json!([side, &*place.file, place.line, row.line, row.text, kind]);
+                let entry = json!([side, &*place.file, place.line, row.line, row.text, kind, row.parts]);
                 writeln!(spool, "{entry}").context("cannot write the rows")
             }
         }
@@ -399,26 +379,74 @@ impl Sink {
     }
 
     /// Writes the rows that waited, but those whose question turned out to have several answers and those that the mix
-    /// has no room for.
+    /// has no room for, with the examples that are wanted before their questions.
     fn unspool(&mut self) -> Result<()> {
         let path = self.folder.join("spool");
         let waiting = std::mem::take(&mut self.waiting);
         let alive = waiting.iter().map(|row| !self.ambiguous.contains(&row.asked)).collect();
         let chosen = choose(&waiting, alive, &self.portions, &self.mix);
-        for ((line, row), chosen) in BufReader::new(fsx::open(&path)?).lines().zip(&waiting).zip(chosen) {
-            let line = line.context("cannot read the rows back")?;
-            type Entry = (String, String, u64, String, String, Kind);
-            let (side, file, number, text_line, text, kind): Entry = serde_json::from_str(&line)?;
-            let place = Place { file: file.into(), line: number };
-            if self.ambiguous.contains(&row.asked) {
-                self.drop_row(place, Reason::Ambiguous, "asked again with another answer".into())?;
-            } else if !chosen {
-                self.drop_row(place, Reason::Balance, "more than the mix has room for".into())?;
-            } else {
-                self.counts.add_kind(&kind);
-                self.keep(&side, &text_line, &text)?;
+        let shots = self.shots(&path, &waiting, &chosen)?;
+        let mut lines = BufReader::new(fsx::open(&path)?).lines();
+        let mut at = 0;
+        loop {
+            let mut chunk = Vec::with_capacity(SPOOL_CHUNK);
+            for line in lines.by_ref().take(SPOOL_CHUNK) {
+                chunk.push(line.context("cannot read the rows back")?);
+            }
+            if chunk.is_empty() {
+                break;
+            }
+            let options = &self.options;
+            let entries: Vec<Result<Entry>> = chunk
+                .par_iter()
+                .map(|line| {
+                    let mut entry: Entry = serde_json::from_str(line)?;
+                    if let Some(parts) = &entry.6 {
+                        let examples = shots.nearest(&parts.asked, options.few_shot);
+                        (entry.3, entry.4) = parts.rendered(&examples, options);
+                    }
+                    Ok(entry)
+                })
+                .collect();
+            for entry in entries {
+                let (side, file, number, text_line, text, kind, _) = entry?;
+                let place = Place { file: file.into(), line: number };
+                if self.ambiguous.contains(&waiting[at].asked) {
+                    self.drop_row(place, Reason::Ambiguous, "asked again with another answer".into())?;
+                } else if !chosen[at] {
+                    self.drop_row(place, Reason::Balance, "more than the mix has room for".into())?;
+                } else {
+                    self.counts.add_kind(&kind);
+                    self.keep(&side, &text_line, &text)?;
+                }
+                at += 1;
             }
         }
         fsx::remove(&path)
+    }
+
+    /// What examples are taken from: questions of the training side that stay, chosen by their draw where there are more
+    /// than are looked through.
+    fn shots(&self, path: &Path, waiting: &[Waiting], chosen: &[bool]) -> Result<Shots> {
+        if self.options.few_shot == 0 {
+            return Ok(Shots::default());
+        }
+        let mut draws: Vec<u64> =
+            waiting.iter().zip(chosen).filter(|(_, chosen)| **chosen).map(|(r, _)| r.draw).collect();
+        draws.sort_unstable();
+        // A tenth more, for those on the validation side and those that come twice.
+        let bound = draws.get(shots::MOST + shots::MOST / 10).copied().unwrap_or(u64::MAX);
+        let mut solved = Vec::new();
+        for ((line, row), chosen) in BufReader::new(fsx::open(path)?).lines().zip(waiting).zip(chosen) {
+            let line = line.context("cannot read the rows back")?;
+            if !chosen || row.draw > bound || row.task != Task::Question {
+                continue;
+            }
+            let (side, .., parts): Entry = serde_json::from_str(&line)?;
+            if let Some(parts) = parts.filter(|_| side == "train") {
+                solved.push((parts.asked, parts.answer));
+            }
+        }
+        Ok(Shots::new(solved))
     }
 }

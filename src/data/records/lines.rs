@@ -3,7 +3,7 @@
 use std::io::BufRead;
 use std::sync::Arc;
 
-use super::{LONGEST_RECORD, Place, Read, bounded_line, record_of};
+use super::{LONGEST_RECORD, Place, Read, Unparsed, bounded_line};
 use crate::error::{Problem, Result};
 
 /// One JSON object a line; empty lines are skipped.
@@ -21,9 +21,9 @@ impl JsonLines {
 }
 
 impl Iterator for JsonLines {
-    type Item = Result<Read>;
+    type Item = Result<Unparsed>;
 
-    fn next(&mut self) -> Option<Result<Read>> {
+    fn next(&mut self) -> Option<Result<Unparsed>> {
         loop {
             let length = match bounded_line(&mut *self.input, &mut self.buffer) {
                 Ok(0) => return None,
@@ -36,10 +36,12 @@ impl Iterator for JsonLines {
             self.line += 1;
             let place = Place { file: self.file.clone(), line: self.line };
             if length > LONGEST_RECORD {
-                return Some(Ok(Read::Bad(place, format!("longer than {} MiB", LONGEST_RECORD >> 20))));
+                let reason = format!("longer than {} MiB", LONGEST_RECORD >> 20);
+                return Some(Ok(Unparsed::Read(Read::Bad(place, reason))));
             }
-            if !self.buffer.trim_ascii().is_empty() {
-                return Some(Ok(record_of(self.buffer.trim_ascii(), place)));
+            let line = self.buffer.trim_ascii();
+            if !line.is_empty() {
+                return Some(Ok(Unparsed::Line(place, line.to_vec())));
             }
         }
     }

@@ -57,6 +57,44 @@ pub enum Read {
     Bad(Place, String),
 }
 
+/// What a reader finds, with the work on it still to be done: parsing costs more than reading.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Unparsed {
+    /// A line of JSON.
+    Line(Place, Vec<u8>),
+    /// What is parsed as it is read.
+    Read(Read),
+}
+
+impl Unparsed {
+    /// The record, or why it is none.
+    pub fn parsed(self) -> Read {
+        match self {
+            Self::Line(place, line) => record_of(&line, place),
+            Self::Read(read) => read,
+        }
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> &Place {
+        match self {
+            Self::Line(place, _) | Self::Read(Read::Bad(place, _)) => place,
+            Self::Read(Read::Record(record)) => &record.place,
+        }
+    }
+
+    /// About how many bytes of text it holds.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Line(_, line) => line.len(),
+            Self::Read(Read::Bad(_, reason)) => reason.len(),
+            Self::Read(Read::Record(record)) => {
+                record.fields.values().map(|value| value.as_str().map_or(64, str::len)).sum()
+            }
+        }
+    }
+}
+
 /// Records in the order of the file; an error ends it.
 pub type Records = Box<dyn Iterator<Item = Result<Read>>>;
 
@@ -97,11 +135,16 @@ impl Format {
 
 /// Opens a file of any known format; `shown` is the name that places carry.
 pub fn open(path: &Path, shown: &str) -> Result<Records> {
-    open_counted(path, shown, Arc::default())
+    Ok(Box::new(open_unparsed(path, shown, Arc::default())?.map(|read| read.map(Unparsed::parsed))))
 }
 
-/// [`open`] that adds the bytes taken from the disk to `bytes`, for a progress bar.
-pub fn open_counted(path: &Path, shown: &str, bytes: Arc<AtomicU64>) -> Result<Records> {
+/// [`open`] that leaves the parsing of lines to the caller, and adds the bytes taken from the disk to `bytes`, for a
+/// progress bar.
+pub fn open_unparsed(
+    path: &Path,
+    shown: &str,
+    bytes: Arc<AtomicU64>,
+) -> Result<Box<dyn Iterator<Item = Result<Unparsed>>>> {
     let Some((format, compressed)) = Format::of(path) else {
         return Err(Problem::input(format!("{} is in no format that is known", path.display()))
             .hint("give a .jsonl, .json, .csv, .tsv or .parquet file (each also .gz)")
@@ -110,15 +153,16 @@ pub fn open_counted(path: &Path, shown: &str, bytes: Arc<AtomicU64>) -> Result<R
     let file: Arc<str> = shown.into();
     if format == Format::Parquet {
         bytes.fetch_add(path.metadata().map_or(0, |meta| meta.len()), Ordering::Relaxed);
-        return parquet::records(path, compressed, file);
+        return Ok(Box::new(parquet::records(path, compressed, file)?.map(|read| read.map(Unparsed::Read))));
     }
     let input = text(path, compressed, bytes)?;
-    Ok(match format {
-        Format::JsonLines => Box::new(lines::JsonLines::new(input, file)),
+    let parsed: Records = match format {
+        Format::JsonLines => return Ok(Box::new(lines::JsonLines::new(input, file))),
         Format::Json => Box::new(json::JsonValues::new(input, file)),
         Format::Csv => Box::new(table::Table::new(input, b',', file)?),
         Format::Tsv | Format::Parquet => Box::new(table::Table::new(input, b'\t', file)?),
-    })
+    };
+    Ok(Box::new(parsed.map(|read| read.map(Unparsed::Read))))
 }
 
 /// The bytes of a text file, uncompressed, without a byte-order mark. UTF-16 is refused here: read as bytes it would

@@ -1,10 +1,11 @@
-//! Trying an answer out: its schema in an in-memory SQLite with a few rows made for it, the statement run there. What
-//! fails there names the database's own error; what SQLite merely lacks says nothing about the answer.
+//! Trying an answer out: its schema in an in-memory SQLite, or in temporary tables of a PostgreSQL, with a few rows made
+//! for it, the statement run there. What fails there names the database's own error; what SQLite merely lacks says
+//! nothing about the answer.
 
 mod rows;
 
 use crate::db::sqlite::Scratch;
-use crate::db::{Limits, QueryError, Rows};
+use crate::db::{Limits, QueryError, Rows, postgres};
 use crate::sql::convert::{Fidelity, Source, Target, translate};
 use crate::sql::{Dialect, Schema};
 
@@ -23,12 +24,18 @@ pub enum Verdict {
 const LACKS: &[&str] =
     &["no such function", "wrong number of arguments", "syntax error", "unrecognized token", "no such collation"];
 
-/// A database in memory over one schema.
+/// A database of our own over one schema.
 #[derive(Debug)]
 pub struct Trial<'s> {
-    scratch: Scratch,
+    place: Place<'s>,
     schema: &'s Schema,
     limits: Limits,
+}
+
+#[derive(Debug)]
+enum Place<'s> {
+    Sqlite(Box<Scratch>),
+    Postgres(&'s mut postgres::Temporary),
 }
 
 impl<'s> Trial<'s> {
@@ -40,12 +47,41 @@ impl<'s> Trial<'s> {
             // A key that the made-up rows break leaves the table empty; statements still run.
             let _ = scratch.insert(&table, &rows);
         }
-        let limits = Limits { rows: 200, ..Limits::default() };
-        Some(Self { scratch, schema, limits })
+        Some(Self { place: Place::Sqlite(Box::new(scratch)), schema, limits: Self::limits() })
+    }
+
+    /// The same in temporary tables of a PostgreSQL; none: it does not take the schema.
+    pub fn on_postgres(
+        session: &'s mut postgres::Temporary,
+        schema: &'s Schema,
+        literals: &[String],
+        seed: u64,
+    ) -> Option<Self> {
+        let tables: Vec<&crate::sql::Table> = schema.tables().iter().collect();
+        let place = |name: &str| tables.iter().position(|table| table.name.text() == name);
+        let made = rows::for_schema(schema, literals, seed);
+        let rows: Vec<_> = made.into_iter().filter_map(|(name, rows)| Some((place(&name)?, rows))).collect();
+        session.begin(&tables, &rows).ok()?;
+        Some(Self { place: Place::Postgres(session), schema, limits: Self::limits() })
+    }
+
+    /// A statement's limits here: more rows would tell nothing more.
+    pub fn limits() -> Limits {
+        Limits { rows: 200, ..Limits::default() }
     }
 
     /// Runs a statement of this dialect. Changes are undone.
     pub fn run(&mut self, sql: &str, dialect: Dialect) -> Verdict {
+        let scratch = match &mut self.place {
+            Place::Sqlite(scratch) => scratch,
+            Place::Postgres(session) => {
+                return match session.run(sql) {
+                    Ok(rows) => Verdict::Ran(rows),
+                    Err(QueryError::Failed(error)) => Verdict::Failed(error),
+                    Err(error) => Verdict::Unjudged(error.to_string()),
+                };
+            }
+        };
         let native = dialect == Dialect::Sqlite;
         let text = match Source::from_name(dialect.name()).filter(|_| !native) {
             Some(source) => match translate(sql, source, Target::Sqlite, Some(self.schema), Fidelity::Exact) {
@@ -61,10 +97,10 @@ impl<'s> Trial<'s> {
         });
         let limits = self.limits;
         let result = if reads {
-            self.scratch.query(&text, &limits)
+            scratch.query(&text, &limits)
         } else {
             let none = || Rows { columns: Vec::new(), rows: Vec::new(), truncated: false, elapsed: Default::default() };
-            let done = self.scratch.undone(|scratch| scratch.execute(&text, &limits));
+            let done = scratch.undone(|scratch| scratch.execute(&text, &limits));
             match done {
                 Ok(result) => result.map(|_| none()),
                 Err(error) => return Verdict::Unjudged(error.to_string()),

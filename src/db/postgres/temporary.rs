@@ -3,7 +3,7 @@
 //!
 //! The tables are made from names and types that we write ourselves, as temporary ones, which come before the database's
 //! own. Then the transaction is made READ ONLY, which temporary tables do not mind, and only then a statement that nobody
-//! has looked at is sent: with [`super::DENIED`], the timeout and the bounds that every read has.
+//! has looked at is sent: with the denied functions, the timeout and the bounds that every read has.
 
 use std::time::Duration;
 

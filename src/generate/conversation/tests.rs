@@ -53,6 +53,7 @@ fn conversation<'a>(
         trained: true,
         keep_first_logits: false,
         constraints: None,
+        shots: None,
     }
 }
 

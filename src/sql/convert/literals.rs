@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{BinaryOperator, CharacterLength, DataType, ExactNumberInfo, Expr, TimezoneInfo, Value};
 
-use super::build::{self, call, cast, number, string, take};
+use super::build::{self, call, cast, string, take};
 use super::compare::is_leading_number;
 use super::scope::Scope;
 use super::value_type::Ty;

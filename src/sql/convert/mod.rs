@@ -130,6 +130,14 @@ impl Source {
         }
     }
 
+    /// Whether this is the target already.
+    pub fn is(self, to: Target) -> bool {
+        matches!(
+            (self, to),
+            (Self::Postgres, Target::Postgres) | (Self::MySql, Target::MySql) | (Self::Sqlite, Target::Sqlite)
+        )
+    }
+
     /// The dialect it is parsed as.
     pub fn dialect(self) -> Dialect {
         match self {
@@ -207,20 +215,27 @@ pub fn translate<'a>(
     schema: Option<&Schema>,
     fidelity: Fidelity,
 ) -> Result<Conversion<'a>> {
-    let same = match from {
-        Source::Postgres => to == Target::Postgres,
-        Source::MySql => to == Target::MySql,
-        Source::Sqlite => to == Target::Sqlite,
-    };
-    if same {
+    if from.is(to) {
         return Ok(unchanged(sql));
     }
-    let mut text = match read::statements(sql, from) {
+    let text = match read::statements(sql, from) {
         Ok(text) => text,
         // What only PostgreSQL reads is PostgreSQL already, whatever it was taken for.
         Err(_) if to == Target::Postgres && read::can_read(sql, Source::Postgres) => return Ok(unchanged(sql)),
         Err(error) => return Err(error),
     };
+    Ok(translated(sql, text, from, to, schema, fidelity))
+}
+
+/// Converts a text that was read as `from`.
+fn translated<'a>(
+    sql: &'a str,
+    mut text: read::Text,
+    from: Source,
+    to: Target,
+    schema: Option<&Schema>,
+    fidelity: Fidelity,
+) -> Conversion<'a> {
     let mut applied = std::mem::take(&mut text.applied);
     let mut warnings = Vec::new();
     let mut passes = Vec::with_capacity(2);
@@ -231,18 +246,7 @@ pub fn translate<'a>(
         passes.push((Stage::FromPostgres(to), Source::Postgres));
     }
     for (stage, source) in passes {
-        let mut rewriter = Rewriter::new(stage, source, schema, fidelity);
-        match &mut text.body {
-            read::Body::Statements(statements) => {
-                rewriter.statements(statements);
-                if stage == Stage::ToPostgres {
-                    rewriter.foreign_keys(statements);
-                }
-            }
-            read::Body::Expression(expr) => {
-                rewriter.expr(expr, &scope::Scope::default());
-            }
-        }
+        let rewriter = rewritten(&mut text, stage, source, schema, fidelity);
         for rule in rewriter.applied {
             if !applied.contains(&rule) {
                 applied.push(rule);
@@ -251,7 +255,87 @@ pub fn translate<'a>(
         warnings.extend(rewriter.warnings);
     }
     let converted = if applied.is_empty() { sql.into() } else { text.to_sql().into() };
-    Ok(Conversion { sql: converted, applied, warnings })
+    Conversion { sql: converted, applied, warnings }
+}
+
+/// One pass over a text.
+fn rewritten<'s>(
+    text: &mut read::Text,
+    stage: Stage,
+    source: Source,
+    schema: Option<&'s Schema>,
+    fidelity: Fidelity,
+) -> Rewriter<'s> {
+    let mut rewriter = Rewriter::new(stage, source, schema, fidelity);
+    match &mut text.body {
+        read::Body::Statements(statements) => {
+            rewriter.statements(statements);
+            if stage == Stage::ToPostgres {
+                rewriter.foreign_keys(statements);
+            }
+        }
+        read::Body::Expression(expr) => {
+            rewriter.expr(expr, &scope::Scope::default());
+        }
+    }
+    rewriter
+}
+
+/// The rules that carry a text over from `source` to PostgreSQL.
+fn rules_of(mut text: read::Text, source: Source, schema: &Schema) -> Vec<&'static str> {
+    let mut rules = std::mem::take(&mut text.applied);
+    rules.extend(rewritten(&mut text, Stage::ToPostgres, source, Some(schema), Fidelity::Exact).applied);
+    rules
+}
+
+/// A statement carried over, and what was learnt of it on the way.
+#[derive(Debug)]
+pub struct Carried<'a> {
+    /// The statement in the target dialect.
+    pub conversion: Conversion<'a>,
+    /// The dialect it was written in.
+    pub source: Source,
+    /// Its tree, where it was read in the target dialect and nothing changed; none: it is still to be parsed.
+    pub statements: Option<Vec<sqlparser::ast::Statement>>,
+}
+
+/// Carries `sql` over from the dialect that is stated, else from the one that it is found to be in. What does not parse
+/// passes unchanged. `to` none: a language that is none of our dialects.
+pub fn carry<'a>(
+    sql: &'a str,
+    stated: Option<Source>,
+    to: Option<Target>,
+    schema: Option<&Schema>,
+    fidelity: Fidelity,
+) -> Carried<'a> {
+    let bare = |source| Carried { conversion: unchanged(sql), source, statements: None };
+    let (source, text) = match stated {
+        Some(source) => (source, None),
+        None => {
+            let found = source::find(sql, schema);
+            let own = [Source::MySql, Source::Sqlite].into_iter().find(|own| to.is_some_and(|to| own.is(to)));
+            if let Some(own) = own.filter(|_| found.finding.evidence.is_empty()) {
+                // No dialect claims it: it is in the one that is asked for already.
+                return bare(own);
+            }
+            (found.finding.source, found.text)
+        }
+    };
+    let Some(to) = to else { return bare(source) };
+    match text {
+        Some(read::Text { body: read::Body::Statements(statements), .. }) if source.is(to) => {
+            // Trees of this room keep quotes as they are written, which no text with a plain string shows.
+            let same = !sql.contains("''") && !sql.contains('\\');
+            Carried { statements: Some(statements).filter(|_| same), ..bare(source) }
+        }
+        Some(text) if !source.is(to) => {
+            Carried { conversion: translated(sql, text, source, to, schema, fidelity), source, statements: None }
+        }
+        _ => {
+            let done = translate(sql, source, to, schema, fidelity).unwrap_or_else(|_| unchanged(sql));
+            Carried { conversion: done, source, statements: None }
+        }
+    }
 }
 
 fn unchanged(sql: &str) -> Conversion<'_> {

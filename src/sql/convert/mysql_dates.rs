@@ -3,7 +3,7 @@
 use sqlparser::ast::{BinaryOperator, DataType, DateTimeField, Expr};
 
 use super::Rewriter;
-use super::build::{self, binary, call, cast, digits, extract, number, string, to_text};
+use super::build::{self, binary, call, cast, extract, number, string, to_text};
 use super::functions::{mysql_format, part, today, whole};
 use super::value_type::Ty;
 use super::walk::same_ident;

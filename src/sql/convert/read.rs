@@ -10,6 +10,7 @@ use crate::error::{Problem, Result};
 use crate::sql::Dialect;
 
 /// What a text holds.
+#[derive(Clone)]
 pub(super) enum Body {
     /// Statements.
     Statements(Vec<Statement>),
@@ -18,6 +19,7 @@ pub(super) enum Body {
 }
 
 /// A text that was read.
+#[derive(Clone)]
 pub(super) struct Text {
     /// Its tree.
     pub body: Body,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
 
-use super::{Fidelity, Source, Target, detect, translate};
+use super::{Fidelity, Source, Target, translate};
 use crate::error::{Problem, Result};
 use crate::sql::{Dialect, Schema};
 
@@ -82,14 +82,18 @@ impl Converter {
 
     /// Converts one text over a schema.
     pub fn text(&self, sql: &str, schema: Option<&Schema>) -> Converted {
-        let (from, evidence) = match self.from {
-            Some(from) => (from, Vec::new()),
+        let (from, evidence, read) = match self.from {
+            Some(from) => (from, Vec::new(), None),
             None => {
-                let found = detect(sql, schema);
-                (found.source, found.evidence)
+                let found = super::source::find(sql, schema);
+                (found.finding.source, found.finding.evidence, found.text)
             }
         };
-        match translate(sql, from, self.to, schema, self.fidelity) {
+        let done = match read {
+            Some(text) if !from.is(self.to) => Ok(super::translated(sql, text, from, self.to, schema, self.fidelity)),
+            _ => translate(sql, from, self.to, schema, self.fidelity),
+        };
+        match done {
             Ok(done) => Converted {
                 sql: match done.sql {
                     Cow::Borrowed(text) => text.to_owned(),

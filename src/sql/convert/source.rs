@@ -92,9 +92,20 @@ const POSTGRES: &[&str] = &[
     "unnest",
 ];
 
+/// What was found, and the text as it was read for that, in the found dialect.
+pub(super) struct Found {
+    pub finding: Finding,
+    pub text: Option<read::Text>,
+}
+
 /// Finds the dialect of `sql`. What no dialect claims is read as PostgreSQL where that changes nothing, and else as
 /// SQLite, the most forgiving of the three.
 pub fn detect(sql: &str, schema: Option<&Schema>) -> Finding {
+    find(sql, schema).finding
+}
+
+/// [`detect`] that hands on what it read: reading a text costs more than all else that is done with it.
+pub(super) fn find(sql: &str, schema: Option<&Schema>) -> Found {
     let mut found = Evidence::default();
     let tokens = Tokenizer::new(Dialect::Generic.parser(), sql).with_unescape(false).tokenize().unwrap_or_default();
     let mut meaningful = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).peekable();
@@ -240,35 +251,42 @@ impl Evidence {
         }
     }
 
-    fn decide(mut self, sql: &str, schema: Option<&Schema>) -> Finding {
+    fn decide(mut self, sql: &str, schema: Option<&Schema>) -> Found {
         if self.pieces.contains(&STRINGS) {
             // PostgreSQL refuses them, whatever else of its words is there: a mixed set, read as SQLite.
             self.postgres = 0;
         }
         let best = self.mysql.max(self.sqlite).max(self.postgres);
-        let order = if best == 0 {
+        let order = if best == 0 || self.postgres == best {
             // Nothing to go by: what PostgreSQL reads is left to it.
-            [Source::Postgres, Source::Sqlite, Source::MySql]
-        } else if self.postgres == best {
             [Source::Postgres, Source::Sqlite, Source::MySql]
         } else if self.sqlite == best {
             [Source::Sqlite, Source::MySql, Source::Postgres]
         } else {
             [Source::MySql, Source::Sqlite, Source::Postgres]
         };
+        let mut read: Option<(Source, read::Text)> = None;
+        for source in order {
+            if let Ok(text) = read::statements(sql, source) {
+                read = Some((source, text));
+                break;
+            }
+        }
         if best == 0
             && let Some(schema) = schema
-            && let Some(piece) = refused_by_postgres(sql, schema)
+            && refused_by_postgres(sql, schema, read.as_ref())
         {
-            return Finding { source: Source::Sqlite, evidence: vec![piece] };
+            let finding =
+                Finding { source: Source::Sqlite, evidence: vec!["PostgreSQL would refuse it over this schema"] };
+            return Found { finding, text: None };
         }
-        let source = order.into_iter().find(|source| read::can_read(sql, *source)).unwrap_or(order[0]);
-        Finding { source, evidence: self.pieces }
+        let (source, text) = read.map_or((order[0], None), |(source, text)| (source, Some(text)));
+        Found { finding: Finding { source, evidence: self.pieces }, text }
     }
 }
 
-/// What PostgreSQL would refuse in a text that it can parse.
-fn refused_by_postgres(sql: &str, schema: &Schema) -> Option<&'static str> {
+/// Whether PostgreSQL would refuse a text that it can parse: SQLite's reading of it then needs one of these rules.
+fn refused_by_postgres(sql: &str, schema: &Schema, read: Option<&(Source, read::Text)>) -> bool {
     const REFUSED: &[&str] = &[
         "derived-table-alias",
         "distinct-order-by",
@@ -283,9 +301,15 @@ fn refused_by_postgres(sql: &str, schema: &Schema) -> Option<&'static str> {
         "text-as-number",
         "text-beside-number",
     ];
-    let done = super::translate(sql, Source::Sqlite, super::Target::Postgres, Some(schema), Default::default()).ok()?;
-    let refused = done.applied.iter().any(|rule| REFUSED.contains(rule));
-    refused.then_some("PostgreSQL would refuse it over this schema")
+    // A text without evidence has the same tree in both dialects, where PostgreSQL's parser takes it at all.
+    let applied = match read {
+        Some((Source::Postgres, text)) => super::rules_of(text.clone(), Source::Sqlite, schema),
+        _ => match read::statements(sql, Source::Sqlite) {
+            Ok(text) => super::rules_of(text, Source::Sqlite, schema),
+            Err(_) => return false,
+        },
+    };
+    applied.iter().any(|rule| REFUSED.contains(rule))
 }
 
 /// Whether a value, not a name, is to be expected behind this token.

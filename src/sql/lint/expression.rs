@@ -61,8 +61,8 @@ pub(super) enum Aliases {
     Visible,
 }
 
-struct Walk<'a, 'p> {
-    linter: &'a mut Linter,
+struct Walk<'a, 'p, 's> {
+    linter: &'a mut Linter<'s>,
     scope: &'a Scope<'p>,
     environment: &'a Environment,
     aliases: Aliases,
@@ -72,7 +72,7 @@ struct Walk<'a, 'p> {
     units: Vec<Ident>,
 }
 
-impl Visitor for Walk<'_, '_> {
+impl Visitor for Walk<'_, '_, '_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
@@ -122,7 +122,7 @@ impl Visitor for Walk<'_, '_> {
     }
 }
 
-impl Linter {
+impl Linter<'_> {
     /// Checks the names in an expression, or in anything else made of expressions.
     pub(super) fn expressions<V: Visit>(
         &mut self,

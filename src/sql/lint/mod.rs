@@ -10,6 +10,8 @@ mod scope;
 mod statement;
 mod suggest;
 
+use std::borrow::Cow;
+
 use super::{Dialect, Schema};
 use query::Environment;
 
@@ -36,16 +38,16 @@ pub fn lint_statements(statements: &[sqlparser::ast::Statement], schema: &Schema
     Linter::check(statements, schema, dialect).issues
 }
 
-/// The state of one check. The schema is a copy: statements may create and drop tables.
-struct Linter {
-    schema: Schema,
+/// The state of one check. The schema is copied once statements create or drop tables.
+struct Linter<'s> {
+    schema: Cow<'s, Schema>,
     dialect: Dialect,
     issues: Vec<Issue>,
 }
 
-impl Linter {
-    fn check(statements: &[sqlparser::ast::Statement], schema: &Schema, dialect: Dialect) -> Self {
-        let mut linter = Self { schema: schema.clone(), dialect, issues: Vec::new() };
+impl<'s> Linter<'s> {
+    fn check(statements: &[sqlparser::ast::Statement], schema: &'s Schema, dialect: Dialect) -> Self {
+        let mut linter = Self { schema: Cow::Borrowed(schema), dialect, issues: Vec::new() };
         for statement in statements {
             linter.statement(statement, &Environment::default());
         }

@@ -18,7 +18,7 @@ pub(super) struct Environment {
     tables: Vec<(String, Columns)>,
 }
 
-impl Linter {
+impl Linter<'_> {
     /// Checks a query; returns its columns.
     pub(super) fn query(&mut self, query: &Query, environment: &Environment, outer: Option<&Scope<'_>>) -> Columns {
         let own;

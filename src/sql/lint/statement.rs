@@ -12,7 +12,7 @@ use super::scope::{Columns, Relation, Scope};
 use super::suggest::nearest;
 use crate::sql::Schema;
 
-impl Linter {
+impl Linter<'_> {
     /// Checks a statement.
     pub(super) fn statement(&mut self, statement: &Statement, environment: &Environment) {
         match statement {
@@ -37,7 +37,7 @@ impl Linter {
                     self.table_columns(&alter.name, environment);
                 }
                 // What it looks like afterwards is not followed.
-                if let Some(table) = last(&alter.name).and_then(|name| self.schema.table_mut(&name.value)) {
+                if let Some(table) = last(&alter.name).and_then(|name| self.schema.to_mut().table_mut(&name.value)) {
                     table.columns_known = false;
                 }
             }
@@ -47,7 +47,7 @@ impl Linter {
                         if !if_exists {
                             self.table_columns(name, environment);
                         }
-                        last(name).iter().for_each(|ident| self.schema.remove(&ident.value));
+                        last(name).iter().for_each(|ident| self.schema.to_mut().remove(&ident.value));
                     }
                 }
             }
@@ -57,7 +57,7 @@ impl Linter {
 
     fn learn(&mut self, create: &str) {
         if let Ok(created) = Schema::parse(create, self.dialect) {
-            created.tables().iter().cloned().for_each(|table| self.schema.add(table));
+            created.tables().iter().cloned().for_each(|table| self.schema.to_mut().add(table));
         }
     }
 

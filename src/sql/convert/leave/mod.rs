@@ -1,5 +1,6 @@
 //! From PostgreSQL to the other targets: constructs that need other words there.
 
+mod casts;
 mod dates;
 mod expressions;
 mod functions;

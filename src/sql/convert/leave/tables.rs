@@ -8,7 +8,7 @@ use sqlparser::ast::{
 use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::{Token, Word};
 
-use super::expressions::oracle_type;
+use super::casts::oracle_type;
 use crate::sql::convert::build;
 use crate::sql::convert::changes::shown;
 use crate::sql::convert::{Rewriter, Target};
