@@ -28,6 +28,7 @@ use crate::generate::constraints::Constraints;
 use crate::generate::conversation::{Answer, Context, Conversation};
 use crate::generate::decode::Adapted;
 use crate::generate::ends::end_ids;
+use crate::generate::prompts::Prompts;
 use crate::generate::sampler::Pick;
 use crate::generate::settings::{Origin, Overrides, Settings};
 use crate::generate::validation::{Mode, Verdict};
@@ -45,7 +46,10 @@ pub(super) struct Loaded {
     decoder: Arc<Decoder>,
     base_dir: PathBuf,
     quantisation: Option<Quantisation>,
+    /// Whether prompts are computed in f32 too.
+    exact: bool,
     adapter: Option<Adapter>,
+    prompts: Prompts,
     tokenizer: TextTokenizer,
     end_ids: Vec<u32>,
     /// `expert-sql@0.3.0`, an adapter's folder, or the base model's name.
@@ -100,14 +104,20 @@ impl Loaded {
         let tokenizer = TextTokenizer::load(tokenizer_dir.unwrap_or(&found.base_dir))?;
         let layout = layout(model, entry, &tokenizer)?;
         let quantisation = quantisation(model, manifest, entry)?;
-        let same = |previous: &&Loaded| previous.base_dir == found.base_dir && previous.quantisation == quantisation;
+        let how = (quantisation, model.exact);
+        let same =
+            |previous: &&Loaded| previous.base_dir == found.base_dir && (previous.quantisation, previous.exact) == how;
         let decoder = match previous.filter(same) {
             Some(previous) => Arc::clone(&previous.decoder),
             None => {
                 ui.note(&on_this_console(&format!("loading {} …", found.base_dir.display())));
-                Arc::new(weights::load_decoder(&found.base_dir, quantisation, ui)?.with_exact_activations())
+                let decoder = weights::load_decoder(&found.base_dir, quantisation, ui)?;
+                Arc::new(if model.exact { decoder.with_exact_activations() } else { decoder })
             }
         };
+        let folder = model
+            .keeps_prompts
+            .then(|| weights::prompt_folder(&found.base_dir, quantisation, found.adapter_dir.as_deref(), model.exact));
         let adapter = found.adapter_dir.as_deref().map(|dir| Adapter::load(dir, &decoder)).transpose()?;
         let end_ids = end_ids(&found.base_dir, &tokenizer, layout)?;
         let choice = grammars::choose(sampling, manifest, &dialect)?;
@@ -122,7 +132,9 @@ impl Loaded {
             decoder,
             base_dir: found.base_dir,
             quantisation,
+            exact: model.exact,
             adapter,
+            prompts: Prompts::new(folder.transpose()?),
             tokenizer,
             end_ids,
             name: found.name,
@@ -139,7 +151,7 @@ impl Loaded {
     /// A conversation with it.
     pub fn conversation(&self, keep_first_logits: bool) -> Conversation<'_, Adapted<'_>, TextTokenizer> {
         Conversation {
-            model: Adapted { decoder: &self.decoder, adapter: self.adapter.as_ref() },
+            model: Adapted { decoder: &self.decoder, adapter: self.adapter.as_ref(), prompts: Some(&self.prompts) },
             vocabulary: &self.tokenizer,
             layout: self.layout,
             dialect: self.dialect.clone(),
@@ -155,7 +167,8 @@ impl Loaded {
     /// A conversation with the base model alone, asked as [`Loaded::conversation`] asks the expert.
     pub fn conversation_of_base(&self) -> Conversation<'_, Adapted<'_>, TextTokenizer> {
         let with_expert = self.conversation(false);
-        Conversation { model: Adapted { decoder: &self.decoder, adapter: None }, trained: false, ..with_expert }
+        let alone = Adapted { decoder: &self.decoder, adapter: None, prompts: None };
+        Conversation { model: alone, trained: false, ..with_expert }
     }
 
     /// Whether an expert answers, not the base model alone.
@@ -185,6 +198,7 @@ impl Loaded {
             "adapter": self.adapter.is_some(),
             "base_model": self.base_dir,
             "quantization": self.quantisation.map(|quantisation| quantisation.name()),
+            "exact": self.exact,
             "layout": self.layout.name(),
             "dialect": self.dialect,
             "settings": self.settings.to_json(),

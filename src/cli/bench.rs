@@ -1,6 +1,7 @@
-//! `bench`: how long a query takes on this machine, and what for: start-up, prompt, answer, memory. Also the models of
-//! random numbers that speed is compared on.
+//! `bench`: how long a query takes on this machine, and what for: start-up, prompt, answer, grammar and guard, memory.
+//! Also the models of random numbers that speed is compared on.
 
+mod along;
 mod measures;
 mod rows;
 
@@ -10,8 +11,9 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::answering::weights::{load_decoder, quantisation};
-use super::answering::{Found, find};
+use super::answering::{Found, Loaded, find};
 use super::args::bench::Args;
+use super::args::chat::SamplingArgs;
 use super::command_line::check_device;
 use super::ui::{Table, Ui};
 use crate::adapter::Adapter;
@@ -20,6 +22,7 @@ use crate::error::{Problem, Result};
 use crate::generate::decode::{Adapted, NextLogits as _};
 use crate::kernels::random::mix;
 use crate::model::init::{RandomModel, write_random};
+use along::Along;
 use measures::{Measures, Memory};
 
 /// Tokens of the prompt that start-up is measured with.
@@ -37,13 +40,16 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let Found { name, manifest, adapter_dir, base_dir, .. } = find(&args.model)?;
     let (manifest, entry) = manifest.as_ref().map(|(manifest, entry)| (manifest, entry)).unzip();
     let quantisation = quantisation(&args.model, manifest, entry)?;
-    let mut decoder = load_decoder(&base_dir, quantisation, ui)?.with_exact_activations();
+    let mut decoder = load_decoder(&base_dir, quantisation, ui)?;
+    if args.model.exact {
+        decoder = decoder.with_exact_activations();
+    }
     let weight_bytes = decoder.weight_bytes();
     let adapter = adapter_dir.as_deref().map(|dir| Adapter::load(dir, &decoder)).transpose()?;
     // A folder of weights alone can be measured too: prompts are random ids either way.
     let has_tokenizer = base_dir.join("tokenizer.json").is_file();
     let tokenizer = has_tokenizer.then(|| TextTokenizer::load(&base_dir)).transpose()?;
-    let model = Adapted { decoder: &decoder, adapter: adapter.as_ref() };
+    let model = Adapted { decoder: &decoder, adapter: adapter.as_ref(), prompts: None };
     let length = (args.prompt_tokens + args.answer_tokens) as usize;
     if length > model.max_positions() {
         return Err(Problem::usage(format!(
@@ -69,6 +75,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         bar.update(u64::from(iteration) + 1, "");
     }
     bar.finish();
+    let along = args.along.as_deref().map(|rows| along(args, rows, ui)).transpose()?;
     let memory = Memory::now();
     if ui.is_json() {
         let mut body = measures.to_json(args.detailed);
@@ -76,6 +83,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         body["base_model"] = json!(base_dir);
         body["quantization"] = json!(quantisation.map(|how| how.name()));
         body["adapter"] = json!(adapter.is_some());
+        body["exact"] = json!(args.model.exact);
+        body["along"] = along.as_ref().map(Along::to_json).into();
         body["tokenizer"] = json!(tokenizer.is_some());
         body["threads"] = json!(rayon::current_num_threads());
         body["iterations"] = json!(args.iterations);
@@ -102,11 +111,21 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         table.row(["peak memory".to_owned(), format!("{peak:.0}"), "MiB".to_owned()]);
     }
     ui.data(&table.render())?;
+    if let Some(along) = along {
+        ui.data(&along.table().render())?;
+    }
     if args.detailed {
         ui.data(&measures.percentiles().render())?;
     }
     ui.next("expert-cli chat --help");
     Ok(())
+}
+
+/// What grammar and guard cost along the answers of a file.
+fn along(args: &Args, rows: &Path, ui: &Ui) -> Result<Along> {
+    let sampling = SamplingArgs { grammar: args.grammar.clone(), ..SamplingArgs::default() };
+    let loaded = Loaded::new(&args.model, &sampling, None, ui)?;
+    along::measure(&loaded, rows, args.iterations as usize, ui)
 }
 
 /// One query, its parts timed: the prompt in whole, then token by token.

@@ -29,7 +29,9 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     catch_interrupts();
     check_source(&args.source)?;
-    let model = with_dialect_of(source.as_ref(), &args.model);
+    let mut model = with_dialect_of(source.as_ref(), &args.model);
+    model.exact |= args.logits;
+    model.keeps_prompts = true;
     // Logits are compared with those of programs that know no grammar.
     let free = args.logits && args.sampling.grammar.is_none();
     let sampling = SamplingArgs { no_grammar: args.sampling.no_grammar || free, ..args.sampling.clone() };

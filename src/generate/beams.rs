@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn found(width: usize, max_tokens: usize) -> Vec<Completion> {
-        let start = Start { ids: vec![1], thinking: false, constraint: None };
+        let start = Start { ids: vec![1], shared: 0, thinking: false, constraint: None };
         let prompt = prompted(&Fork, start).unwrap();
         beams(&Fork, &Bytes::with_words(&[]), &prompt, width, &rules(max_tokens), &mut Unobserved).unwrap()
     }

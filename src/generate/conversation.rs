@@ -154,7 +154,8 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         Ok(starts.into_iter().zip(questions).map(answer).collect())
     }
 
-    fn start(&self, question: &Question) -> Result<Start> {
+    /// The sequence that a question begins.
+    pub fn start(&self, question: &Question) -> Result<Start> {
         let schema = question.context.as_ref().map_or("", |context| context.text.as_str());
         for marker in self.layout.markers() {
             if question.text.contains(marker) || schema.contains(marker) {
@@ -169,7 +170,15 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         check_prompt(ids.len(), self.model.max_positions())?;
         let schema = question.context.as_ref().and_then(|context| context.schema.as_ref());
         let constraint = self.constraints.as_ref().map(|constraints| constraints.answer(schema));
-        Ok(Start { ids, thinking: thinking::is_open_at_end(&text), constraint })
+        let shared = self.shared(&text, question.text.trim(), &ids)?;
+        Ok(Start { ids, shared, thinking: thinking::is_open_at_end(&text), constraint })
+    }
+
+    /// How many of the prompt's ids stand in front of the question and do not depend on it.
+    fn shared(&self, prompt: &str, question: &str, ids: &[u32]) -> Result<usize> {
+        let Some(at) = prompt.rfind(question).filter(|at| *at > 0) else { return Ok(0) };
+        let front = self.vocabulary.encode_prompt(&prompt[..at])?;
+        Ok(front.iter().zip(ids).take_while(|(a, b)| a == b).count())
     }
 
     fn rules(&self) -> Rules {

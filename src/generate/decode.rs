@@ -9,6 +9,7 @@ use crate::model::{Decoder, KvCache, NoAdapters};
 use crate::sql::scan::Quoting;
 
 use super::constraint::Constraint;
+use super::prompts::Prompts;
 use super::sampler::{Anything, Chain, Order, Pick, Sampler};
 use super::stop::{StopRules, Watch};
 use super::text::{Detokenizer, Vocabulary};
@@ -23,6 +24,12 @@ pub trait NextLogits {
     fn max_positions(&self) -> usize;
     /// Appends `inputs[i]` to sequence `i`; the logits behind its last token, `[sequences][vocab]`.
     fn forward(&self, inputs: &[&[u32]], caches: &mut [Self::Cache]) -> Result<Vec<Vec<f32>>>;
+    /// The same for whole prompts and empty caches; with each, how many of its first tokens other prompts have too. A
+    /// model that remembers them computes them once.
+    fn prompts(&self, prompts: &[(&[u32], usize)], caches: &mut [Self::Cache]) -> Result<Vec<Vec<f32>>> {
+        let inputs: Vec<&[u32]> = prompts.iter().map(|(ids, _)| *ids).collect();
+        self.forward(&inputs, caches)
+    }
 }
 
 /// A decoder with or without an adapter.
@@ -32,6 +39,8 @@ pub struct Adapted<'a> {
     pub decoder: &'a Decoder,
     /// What was trained for it.
     pub adapter: Option<&'a Adapter>,
+    /// What was computed of earlier prompts of both together.
+    pub prompts: Option<&'a Prompts>,
 }
 
 impl NextLogits for Adapted<'_> {
@@ -50,6 +59,23 @@ impl NextLogits for Adapted<'_> {
             Some(adapter) => self.decoder.forward_cached(inputs, caches, adapter),
             None => self.decoder.forward_cached(inputs, caches, &NoAdapters),
         }
+    }
+
+    fn prompts(&self, prompts: &[(&[u32], usize)], caches: &mut [KvCache]) -> Result<Vec<Vec<f32>>> {
+        let Some(known) = self.prompts else {
+            return self.forward(&prompts.iter().map(|(ids, _)| *ids).collect::<Vec<_>>(), caches);
+        };
+        // One after the other: the second question about the same tables goes on behind what the first has computed.
+        let one = |((ids, shared), cache): (&(&[u32], usize), &mut KvCache)| -> Result<Vec<Vec<f32>>> {
+            let shared = (*shared).min(ids.len());
+            *cache = known.beginning(ids, shared, self.decoder);
+            let new = &ids[cache.len()..];
+            let logits = self.forward(&[new], std::slice::from_mut(cache))?;
+            known.computed(ids, shared, cache, self.decoder);
+            Ok(logits)
+        };
+        let logits = prompts.iter().zip(caches).map(one).collect::<Result<Vec<_>>>()?;
+        Ok(logits.concat())
     }
 }
 
@@ -79,6 +105,8 @@ pub struct Rules {
 pub struct Start {
     /// The prompt, at least one token.
     pub ids: Vec<u32>,
+    /// How many of its first tokens every question about the same tables has.
+    pub shared: usize,
     /// The prompt ends inside an open thinking block.
     pub thinking: bool,
     /// What the answer may be; anything without one. Thinking is never constrained.
@@ -209,9 +237,10 @@ pub fn decode<M: NextLogits>(
     let first: Vec<usize> =
         (0..starts.len()).map(|at| (0..at).find(|&other| starts[other].ids == starts[at].ids).unwrap_or(at)).collect();
     let different: Vec<usize> = (0..starts.len()).filter(|&at| first[at] == at).collect();
-    let views: Vec<&[u32]> = different.iter().map(|&at| starts[at].ids.as_slice()).collect();
+    let views: Vec<(&[u32], usize)> =
+        different.iter().map(|&at| (starts[at].ids.as_slice(), starts[at].shared)).collect();
     let mut computed: Vec<M::Cache> = views.iter().map(|_| model.new_cache()).collect();
-    let behind = if views.is_empty() { Vec::new() } else { model.forward(&views, &mut computed)? };
+    let behind = if views.is_empty() { Vec::new() } else { model.prompts(&views, &mut computed)? };
     let place = |at: &usize| different.iter().position(|other| other == at).unwrap_or_default();
     let logits = first.iter().map(|at| behind[place(at)].clone()).collect();
     let caches = match different.len() == starts.len() {
@@ -225,7 +254,7 @@ pub fn decode<M: NextLogits>(
 pub fn prompted<M: NextLogits>(model: &M, start: Start) -> Result<Prompted<M::Cache>> {
     check_prompt(start.ids.len(), model.max_positions())?;
     let mut cache = [model.new_cache()];
-    let mut logits = model.forward(&[&start.ids], &mut cache)?;
+    let mut logits = model.prompts(&[(&start.ids, start.shared)], &mut cache)?;
     let [cache] = cache;
     let logits = logits.pop().ok_or_else(|| Problem::failed("the model gave no logits"))?;
     Ok(Prompted { start, cache, logits })

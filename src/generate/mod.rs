@@ -10,6 +10,7 @@ pub mod constraints;
 pub mod conversation;
 pub mod decode;
 pub mod ends;
+pub mod prompts;
 pub mod repair;
 pub mod sampler;
 pub mod settings;

@@ -16,7 +16,9 @@ pub mod random;
 pub mod rms_norm;
 pub mod rope;
 pub mod simd;
+pub mod softmax;
 pub mod swiglu;
+pub mod team;
 
 #[cfg(test)]
 pub(crate) mod check;

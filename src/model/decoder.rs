@@ -8,13 +8,14 @@ use super::batch::{Batch, LossSum, Noise, Sequence, Targets};
 use super::checkpointing::Checkpointing;
 use super::config::Config;
 use super::fresh::{Fresh, Tensors};
+use super::kv_cache::KvCache;
 use super::layer::{Kept, Layer, Linear, Pass};
 use super::sites::{Adapters, Norm, RowNoise, Site, TrainableAdapters};
 use super::weight::{Checkpoint, TensorMut, Weight};
 use super::weight_cache::{self, Quantisation};
 use crate::error::{Problem, Result};
 use crate::kernels::rope::Table;
-use crate::kernels::{attention, cross_entropy, linear, rms_norm};
+use crate::kernels::{attention, cross_entropy, linear, rms_norm, team};
 
 /// A decoder-only transformer with frozen weights.
 #[derive(Debug)]
@@ -28,31 +29,6 @@ pub struct Decoder {
     /// Rotary angles as far as they were needed.
     table: Mutex<Arc<Table>>,
     checkpointing: Checkpointing,
-}
-
-/// Keys and values of one sequence, per layer.
-#[derive(Debug, Clone, Default)]
-pub struct KvCache {
-    layers: Vec<attention::Cache>,
-    len: usize,
-}
-
-impl KvCache {
-    /// Number of tokens held.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Forgets everything after the first `len` tokens.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-        self.layers.iter_mut().for_each(|layer| layer.truncate(self.len));
-    }
 }
 
 impl Decoder {
@@ -357,11 +333,16 @@ impl Decoder {
 
     /// An empty cache for one sequence.
     pub fn new_cache(&self) -> KvCache {
-        KvCache { layers: vec![attention::Cache::default(); self.layers.len()], len: 0 }
+        KvCache::new(self.layers.len())
     }
 
     /// Appends `inputs[i]` (at least one token) to sequence `i` and returns the logits of its last token,
     /// `[sequences][vocab]`. Prompts go in whole (batched prefill); afterwards one token each.
+    ///
+    /// Where bf16 or quantised weights meet AVX-512-BF16, a pass over more than [`linear::FEW_ROWS`] tokens rounds its
+    /// activations to bf16, as llama.cpp does; fewer, the tokens of an answer, stay in f32. So a sequence's numbers do not
+    /// depend on what else is in the batch, and a prompt's not on where it was cut, as long as each part is longer
+    /// than that.
     pub fn forward_cached(
         &self,
         inputs: &[&[u32]],
@@ -369,12 +350,31 @@ impl Decoder {
         adapters: &dyn Adapters,
     ) -> Result<Vec<Vec<f32>>> {
         assert_eq!(inputs.len(), caches.len(), "one cache per sequence");
+        if inputs.iter().any(|input| input.is_empty()) {
+            return Err(Problem::failed("a sequence to continue has no new token").into());
+        }
+        let mut logits = Vec::with_capacity(inputs.len());
+        // So many that even the head, which sees one token of each, does not round.
+        for (inputs, caches) in inputs.chunks(linear::FEW_ROWS).zip(caches.chunks_mut(linear::FEW_ROWS)) {
+            let tokens: usize = inputs.iter().map(|input| input.len()).sum();
+            let rows = match tokens <= linear::FEW_ROWS {
+                true => team::work_together(|| self.continue_some(inputs, caches, adapters)),
+                false => self.continue_some(inputs, caches, adapters),
+            }?;
+            logits.extend(rows);
+        }
+        Ok(logits)
+    }
+
+    fn continue_some(
+        &self,
+        inputs: &[&[u32]],
+        caches: &mut [KvCache],
+        adapters: &dyn Adapters,
+    ) -> Result<Vec<Vec<f32>>> {
         let mut ranges: Vec<Range<usize>> = Vec::with_capacity(inputs.len());
         let (mut ids, mut positions) = (Vec::new(), Vec::new());
         for (input, cache) in inputs.iter().zip(caches.iter()) {
-            if input.is_empty() {
-                return Err(Problem::failed("a sequence to continue has no new token").into());
-            }
             ranges.push(ids.len()..ids.len() + input.len());
             ids.extend_from_slice(input);
             positions.extend(cache.len as u32..(cache.len + input.len()) as u32);
@@ -401,7 +401,11 @@ impl Decoder {
             cache.len += range.len();
         }
         let last: Vec<usize> = ranges.iter().map(|range| range.end - 1).collect();
-        Ok(self.head_logits(&x, &last).chunks_exact(self.config.vocab_size).map(<[f32]>::to_vec).collect())
+        let logits = self.head_logits(&x, &last);
+        Ok(match last.len() {
+            1 => vec![logits],
+            _ => logits.chunks_exact(self.config.vocab_size).map(<[f32]>::to_vec).collect(),
+        })
     }
 }
 

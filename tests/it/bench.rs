@@ -39,3 +39,34 @@ fn bench_measures_a_base_model_in_every_form() {
     let taken = world.run(&["bench", "--make-model", "30m", "--base-model", folder]);
     assert_eq!((taken.code, taken.stderr.contains("holds a model already")), (2, true), "{}", taken.shown());
 }
+
+#[test]
+fn bench_tells_what_grammar_and_guard_cost_along_right_answers() {
+    let world = World::new();
+    tiny::write_model(&world.home().join("models/tiny"));
+    let rows = world.home().join("rows.jsonl");
+    let row = |sql: &str| {
+        format!("{{\"question\": \"how many?\", \"context\": \"CREATE TABLE t (a INT)\", \"answer\": \"{sql}\"}}\n")
+    };
+    std::fs::write(&rows, row("SELECT COUNT(*) FROM t") + &row("SELECT a FROM t WHERE a > 3") + &row("no SQL"))
+        .unwrap();
+    let rows = rows.to_str().unwrap();
+    let bench = |more: &[&str]| {
+        let plain =
+            ["bench", "--base-model", "tiny", "--iterations", "3", "--prompt-tokens", "8", "--answer-tokens", "3"];
+        world.run(&[&plain[..], more].concat())
+    };
+    let told = bench(&["--along", rows, "--grammar", "sql-sqlite", "--dialect", "sqlite", "--json"]);
+    let body: Value = serde_json::from_str(&told.stdout).unwrap_or_else(|_| panic!("{}", told.shown()));
+    let along = &body["along"];
+    assert_eq!((along["rows"].as_u64(), along["rows_not_in_the_grammar"].as_u64()), (Some(3), Some(1)), "{along}");
+    for what in ["model_us", "free_us", "accepted_us", "refused_us"] {
+        assert!(along[what]["p50"].as_f64().unwrap() > 0.0, "{what}: {along}");
+        assert!(along[what]["p99"].as_f64() >= along[what]["p50"].as_f64(), "{what}: {along}");
+    }
+    assert!(along["slowdown"].as_f64().unwrap() < along["slowdown_with_a_tenth_refused"].as_f64().unwrap(), "{along}");
+    let shown = bench(&["--along", rows, "--grammar", "sql-sqlite", "--dialect", "sqlite"]);
+    assert!(shown.stdout.contains("slowdown, 10 % refused"), "{}", shown.shown());
+    let none = bench(&["--along", rows]);
+    assert_eq!((none.code, none.stderr.contains("--grammar sql-sqlite")), (2, true), "{}", none.shown());
+}

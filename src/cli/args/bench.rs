@@ -1,5 +1,7 @@
 //! What `bench` takes.
 
+use std::path::PathBuf;
+
 use super::chat::ModelArgs;
 
 /// Flags of `bench`.
@@ -8,6 +10,7 @@ use super::chat::ModelArgs;
 Examples:
   expert-cli bench --experts sql
   expert-cli bench --base-model models/Qwen3-0.6B --quantization int4 --quantize-embeddings
+  expert-cli bench --experts sql --along train.jsonl --iterations 20 --detailed
   expert-cli bench --make-model 0.6b-shape --base-model models/random-0.6b")]
 pub struct Args {
     /// Who is measured.
@@ -22,6 +25,13 @@ pub struct Args {
     /// Tokens of a query's answer
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(2..))]
     pub answer_tokens: u32,
+    /// Rows with `question`, `context` and right SQL (`answer` or `sql`): decode along it, at most --iterations rows, and
+    /// tell what grammar and guard cost a token
+    #[arg(long, value_name = "ROWS.jsonl")]
+    pub along: Option<PathBuf>,
+    /// Grammar for --along, over the expert's: a GBNF file or sql-postgres, sql-sqlite, sql-mysql, json, cypher
+    #[arg(long, value_name = "FILE|NAME", requires = "along")]
+    pub grammar: Option<PathBuf>,
     /// Show percentiles of every measure and what the weights are held in
     #[arg(long)]
     pub detailed: bool,

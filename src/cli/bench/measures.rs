@@ -15,18 +15,17 @@ pub(super) struct Measures {
     pub decode: Vec<f64>,
     /// Seconds of a whole query.
     pub latency: Vec<f64>,
-    // Not measured here yet: microseconds a token of grammar and guard. The benchmark decodes freely.
 }
 
 /// The value below which this share of the numbers lies.
-fn percentile(of: &[f64], share: f64) -> f64 {
+pub(super) fn percentile(of: &[f64], share: f64) -> f64 {
     let mut sorted = of.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = (share * sorted.len().saturating_sub(1) as f64).round() as usize;
     sorted.get(at).copied().unwrap_or(f64::NAN)
 }
 
-fn rounded(x: f64) -> f64 {
+pub(super) fn rounded(x: f64) -> f64 {
     (x * 1e4).round() / 1e4
 }
 

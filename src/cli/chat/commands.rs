@@ -1,5 +1,6 @@
 //! What can be said to the conversation besides questions.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -7,11 +8,11 @@ use super::ask_base;
 use super::lines::{Line, Lines};
 use super::repl::{Repl, RunMode, tempo};
 use crate::cli::answering::context_of_db;
-use crate::cli::answering::database::{execute_sql, source_named};
+use crate::cli::answering::database::{Executed, execute_sql, source_named};
 use crate::cli::answering::live::on_this_console;
 use crate::cli::ui::rows::render;
 use crate::cli::ui::{RowFormat, Table, escape};
-use crate::db::Limits;
+use crate::db::{Limits, Rows, Value};
 use crate::error::{Problem, Result};
 use crate::fsx;
 use crate::generate::conversation::{Context, Question};
@@ -20,10 +21,7 @@ use crate::sql::Dialect;
 
 const COMMANDS: [(&str, &str); 14] = [
     ("/help", "this list"),
-    (
-        "/schema",
-        "show the tables; /schema FILE, CREATE TABLE …, sqlite:PATH or postgres://… sets them, none forgets them",
-    ),
+    ("/schema", "show the tables; FILE, CREATE TABLE …, sqlite:PATH, postgres://… or none sets them"),
     ("/expert", "who answers; /expert NAME[@VERSION] asks another one"),
     ("/run", "run the last answer; /run auto, ask or never says when answers are run"),
     ("/format", "how rows are shown: table, csv, json or sql"),
@@ -179,8 +177,28 @@ fn explain(repl: &Repl<'_>) -> Result<()> {
         Dialect::Sqlite => "EXPLAIN QUERY PLAN",
         _ => "EXPLAIN",
     };
-    execute_sql(&format!("{command} {sql}"), source).show(RowFormat::Table, false, repl.ui)?;
+    match execute_sql(&format!("{command} {sql}"), source) {
+        Executed::Rows(rows) => repl.ui.data_untrusted(&plan(&rows))?,
+        other => {
+            other.show(RowFormat::Table, false, repl.ui)?;
+        }
+    }
     Ok(())
+}
+
+/// A plan as text, because a table's cells are cut: PostgreSQL's lines as they come, SQLite's steps each under the one
+/// it is part of.
+fn plan(rows: &Rows) -> String {
+    let mut depths: HashMap<String, usize> = HashMap::new();
+    let mut line = |row: &Vec<Value>| match row.as_slice() {
+        [id, parent, _, detail] => {
+            let depth = depths.get(&parent.to_string()).map_or(0, |depth| depth + 1);
+            depths.insert(id.to_string(), depth);
+            format!("{}{detail}", "  ".repeat(depth))
+        }
+        cells => cells.iter().map(Value::to_string).collect::<Vec<_>>().join(" "),
+    };
+    rows.rows.iter().map(&mut line).collect::<Vec<_>>().join("\n")
 }
 
 fn edit(repl: &mut Repl<'_>, lines: &mut Lines, argument: &str) -> Result<()> {
@@ -252,12 +270,13 @@ fn why(repl: &Repl<'_>) -> Result<()> {
             let linted = if verdict.linted { "" } else { "; no schema to check names against" };
             let parses = if verdict.parses { "parses as" } else { "does not parse as" };
             table.row(["checks".to_owned(), format!("{parses} {}{linted}", repl.crew.current().dialect)]);
-            for issue in &verdict.issues {
-                table.row(["against it", &issue.message]);
-            }
         }
     }
     repl.ui.note(&on_this_console(&table.render()));
+    // Not in the table: its cells are cut, and these are sentences.
+    for issue in answer.verdict.iter().flat_map(|verdict| &verdict.issues) {
+        repl.ui.note(&escape(&format!("against it: {}", issue.message)));
+    }
     if let Some(election) = best.table() {
         repl.ui.note(&on_this_console(&election));
     }
@@ -279,4 +298,22 @@ fn compare(repl: &Repl<'_>) -> Result<()> {
         repl.ui.data_untrusted(&best.answer.sql)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_lines() {
+        let rows =
+            |rows: Vec<Vec<Value>>| Rows { columns: Vec::new(), rows, truncated: false, elapsed: Default::default() };
+        let step = |id, parent, what: &str| {
+            vec![Value::Integer(id), Value::Integer(parent), Value::Integer(0), Value::Text(what.into())]
+        };
+        let sqlite = rows(vec![step(3, 0, "CO-ROUTINE a"), step(7, 3, "SCAN t"), step(9, 0, "SCAN a")]);
+        assert_eq!(plan(&sqlite), "CO-ROUTINE a\n  SCAN t\nSCAN a");
+        let long = "->  Seq Scan on customer c  (cost=0.00..18.50 rows=850 width=36)";
+        assert_eq!(plan(&rows(vec![vec![Value::Text(long.into())]])), long);
+    }
 }

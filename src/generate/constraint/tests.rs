@@ -73,7 +73,7 @@ fn rules(max_tokens: usize, seed: u64) -> Rules {
 
 fn answer(constraints: &Constraints, prompt: u32, rules: &Rules) -> Result<Completion> {
     let model = Noise { size: 256 + 1 + WORDS.len(), positions: 4096, sharpness: 3.0 };
-    let start = Start { ids: vec![prompt], thinking: false, constraint: Some(constraints.answer(None)) };
+    let start = Start { ids: vec![prompt], shared: 0, thinking: false, constraint: Some(constraints.answer(None)) };
     decode(&model, &bytes(), &[start], rules, &mut Unobserved).map(|mut all| all.remove(0))
 }
 
@@ -151,7 +151,7 @@ fn thinking_is_free_and_the_answer_behind_it_is_not() {
         }
     }
     let script: Vec<u32> = [257].into_iter().chain(Bytes::ids("x y")).chain([258, 259, 256]).collect();
-    let start = Start { ids: vec![1], thinking: false, constraint: Some(constraints.answer(None)) };
+    let start = Start { ids: vec![1], shared: 0, thinking: false, constraint: Some(constraints.answer(None)) };
     let rules = Rules { chain: Chain::default(), end_ids: vec![256], ..rules(50, 0) };
     let done = decode(&Script(script.clone()), &words, std::slice::from_ref(&start), &rules, &mut Unobserved)
         .unwrap()

@@ -45,7 +45,7 @@ impl NextLogits for Scripted {
 }
 
 fn start(which: u32) -> Start {
-    Start { ids: vec![which, 3, 7], thinking: false, constraint: None }
+    Start { ids: vec![which, 3, 7], shared: 0, thinking: false, constraint: None }
 }
 
 fn rules(stops: &[&str]) -> Rules {
@@ -98,7 +98,7 @@ fn budget_and_context_cut_and_say_so() {
     let error = decode(
         &model,
         &Bytes::with_words(&[]),
-        &[Start { ids: vec![0; 13], thinking: false, constraint: None }],
+        &[Start { ids: vec![0; 13], shared: 0, thinking: false, constraint: None }],
         &rules(&[]),
         &mut Unobserved,
     );

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::error::{Problem, Result};
+use crate::kernels::softmax;
 
 /// The knobs of the chain. The default changes nothing and draws from the softmax of the logits, except that the
 /// temperature is 0: greedy.
@@ -84,7 +85,11 @@ impl Chain {
     /// D = chain(logits). `logits` is `[vocab]`; ids from `limit` on are never considered: the model has rows that the
     /// tokenizer has no text for. Softmax and sums are f64.
     pub fn apply(&self, logits: &[f32], limit: usize, history: &History) -> Result<Distribution> {
-        let mut candidates = self.penalised(&logits[..limit.min(logits.len())], history)?;
+        let logits = &logits[..limit.min(logits.len())];
+        if let Some(best) = self.greedy(logits) {
+            return Ok(Distribution(vec![best]));
+        }
+        let mut candidates = self.penalised(logits, history)?;
         let by_logit = |a: &Candidate, b: &Candidate| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id));
         if self.temperature <= 0.0 {
             let best = candidates.into_iter().min_by(by_logit).map(|best| Candidate { probability: 1.0, ..best });
@@ -114,6 +119,21 @@ impl Chain {
         Ok(Distribution(candidates))
     }
 
+    fn has_penalties(&self) -> bool {
+        self.repetition_penalty != 1.0 || self.presence_penalty != 0.0 || self.frequency_penalty != 0.0
+    }
+
+    /// The most probable token where that is all that is asked for; none where there is more to do, or logits to refuse.
+    fn greedy(&self, logits: &[f32]) -> Option<Candidate> {
+        if self.temperature > 0.0 || self.has_penalties() {
+            return None;
+        }
+        // Zero has two signs, which order alike here and not in `total_cmp`.
+        let highest = Some(softmax::highest(logits)).filter(|highest| highest.is_finite() && *highest != 0.0)?;
+        let id = logits.iter().position(|logit| *logit == highest)?;
+        Some(Candidate { id: id as u32, logit: highest, probability: 1.0 })
+    }
+
     fn penalised(&self, logits: &[f32], history: &History) -> Result<Vec<Candidate>> {
         if logits.is_empty() || logits.iter().any(|l| l.is_nan() || *l == f32::INFINITY) {
             return Err(Problem::failed("the model's logits are not finite")
@@ -122,7 +142,7 @@ impl Chain {
         }
         let mut candidates: Vec<Candidate> =
             logits.iter().zip(0..).map(|(&logit, id)| Candidate { id, logit, probability: 0.0 }).collect();
-        let off = self.repetition_penalty == 1.0 && self.presence_penalty == 0.0 && self.frequency_penalty == 0.0;
+        let off = !self.has_penalties();
         for (&id, &count) in history.seen.iter().filter(|_| !off) {
             let Some(Candidate { logit, .. }) = candidates.get_mut(id as usize) else { continue };
             *logit = if *logit < 0.0 { *logit * self.repetition_penalty } else { *logit / self.repetition_penalty };

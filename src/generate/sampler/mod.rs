@@ -11,6 +11,7 @@ pub use chain::{Candidate, Chain, Distribution, History};
 pub use rng::Rng;
 
 use crate::error::{Problem, Result};
+use crate::kernels::softmax;
 
 /// What may come next. The default allows everything; a grammar or a schema guard answers here.
 pub trait Allowed {
@@ -132,15 +133,14 @@ fn masked(logits: &[f32], limit: usize, allowed: &mut dyn Allowed) -> Result<Vec
 
 /// The softmax's share of the tokens that a mask left.
 fn mass(logits: &[f32], masked: &[f32]) -> f64 {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum = |logits: &[f32]| logits.iter().map(|&l| f64::from((l - highest).exp())).sum::<f64>();
-    sum(masked) / sum(logits)
+    let highest = softmax::highest(logits);
+    softmax::sum_exp(masked, highest) / softmax::sum_exp(logits, highest)
 }
 
-/// `log softmax(logits)[id]` in f64.
+/// `log softmax(logits)[id]`; the sum's error, 3·10⁻⁷, is that of the logits themselves.
 fn log_probability(logits: &[f32], id: u32) -> f64 {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = logits.iter().map(|&l| f64::from((l - highest).exp())).sum();
+    let highest = softmax::highest(logits);
+    let total = softmax::sum_exp(logits, highest);
     logits.get(id as usize).map_or(f64::NEG_INFINITY, |&l| f64::from(l - highest) - total.ln())
 }
 

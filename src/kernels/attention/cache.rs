@@ -1,7 +1,10 @@
 //! Keys and values of one sequence and layer, kept as attention reads them: tiles of [`KEYS`] positions, keys transposed.
 //!
 //! A token is written into its tile and nothing is ever moved, so a step costs what it reads. The products over a tile
-//! are those of a full pass, to the bit.
+//! are those of a full pass, to the bit. Copies share their tiles until one of them writes: answers to one prompt, and
+//! prompts with one beginning, hold it once.
+
+use std::sync::Arc;
 
 use super::Shape;
 use super::tile::KEYS;
@@ -10,7 +13,7 @@ use super::tile::KEYS;
 #[derive(Debug, Clone, Default)]
 pub struct Cache {
     /// Each [kv_heads, (keys [d, KEYS], values [KEYS, d])].
-    tiles: Vec<Vec<f32>>,
+    tiles: Vec<Arc<Vec<f32>>>,
     len: usize,
 }
 
@@ -32,9 +35,9 @@ impl Cache {
         for (k, v) in k.chunks_exact(width).zip(v.chunks_exact(width)) {
             let (tile, column) = (self.len / KEYS, self.len % KEYS);
             if tile == self.tiles.len() {
-                self.tiles.push(vec![0.0; 2 * KEYS * width]);
+                self.tiles.push(Arc::new(vec![0.0; 2 * KEYS * width]));
             }
-            let heads = self.tiles[tile].chunks_exact_mut(2 * KEYS * d);
+            let heads = Arc::make_mut(&mut self.tiles[tile]).chunks_exact_mut(2 * KEYS * d);
             for ((head, k), v) in heads.zip(k.chunks_exact(d)).zip(v.chunks_exact(d)) {
                 let (keys, values) = head.split_at_mut(KEYS * d);
                 for (row, k) in keys.chunks_exact_mut(KEYS).zip(k) {
@@ -50,6 +53,39 @@ impl Cache {
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
         self.tiles.truncate(self.len.div_ceil(KEYS));
+    }
+
+    /// Numbers of a tile for keys and values of `width` = kv_heads·d.
+    pub fn tile_len(width: usize) -> usize {
+        2 * KEYS * width
+    }
+
+    /// The tiles as they lie in memory, for a file that only this version of the layout reads.
+    pub fn tiles(&self) -> impl Iterator<Item = &[f32]> {
+        self.tiles.iter().map(|tile| tile.as_slice())
+    }
+
+    /// The last tile without what truncation left behind in it; none where it is full.
+    pub fn cleaned_last(&self, head_dim: usize) -> Option<Vec<f32>> {
+        let used = self.len % KEYS;
+        let mut tile = self.tiles.last().filter(|_| used > 0)?.to_vec();
+        for head in tile.chunks_exact_mut(2 * KEYS * head_dim) {
+            let (keys, values) = head.split_at_mut(KEYS * head_dim);
+            keys.chunks_exact_mut(KEYS).for_each(|row| row[used..].fill(0.0));
+            values[used * head_dim..].fill(0.0);
+        }
+        Some(tile)
+    }
+
+    /// A cache of `len` tokens from [`Cache::tiles`]; none if they are not as many as that takes.
+    pub fn from_tiles(tiles: Vec<Vec<f32>>, len: usize) -> Option<Self> {
+        let fits = tiles.len() == len.div_ceil(KEYS) && tiles.windows(2).all(|two| two[0].len() == two[1].len());
+        fits.then(|| Self { tiles: tiles.into_iter().map(Arc::new).collect(), len })
+    }
+
+    /// How many tiles `len` tokens take.
+    pub fn tiles_of(len: usize) -> usize {
+        len.div_ceil(KEYS)
     }
 
     /// (keys [d, KEYS], values [KEYS, d]) of a tile and key head.

@@ -18,6 +18,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::team;
+
 /// The fixed part of an attention.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Shape {
@@ -125,6 +127,19 @@ pub fn forward(
 pub fn forward_cached(shape: Shape, q: &[f32], cache: &Cache, out: &mut [f32]) {
     let (rows, len) = (q.len() / shape.q_width(), cache.len());
     assert!(rows <= len, "cached attention");
+    if rows == 1 {
+        // Decoding: a row's heads lie in the order of their key heads.
+        let queries = Queries { start: 0, prefix_start: 0, prefix: 0, first: len - 1, count: 1 };
+        let width = shape.group() * shape.head_dim;
+        let heads = team::pieces(2 * len * shape.kv_width() * size_of::<f32>()).min(shape.kv_heads);
+        let heads = shape.kv_heads.div_ceil(heads);
+        return team::chunks_mut(out, heads * width, |piece, out| {
+            for (head, out) in out.chunks_exact_mut(width).enumerate() {
+                let tile = tile::attend(shape, queries, piece * heads + head, q, tile::Keys::Cached(cache));
+                out.copy_from_slice(&tile.out);
+            }
+        });
+    }
     let step = shape.query_tile();
     let queries = (0..rows).step_by(step).map(|row| Queries {
         start: 0,
@@ -260,6 +275,9 @@ mod tests {
             let start = (tokens - rows) * shape.q_width();
             let mut cached = vec![0.0; rows * shape.q_width()];
             forward_cached(shape, &q[start..], &cache, &mut cached);
+            assert_eq!(cached, out[start..]);
+            cached.fill(9.0);
+            team::work_together(|| forward_cached(shape, &q[start..], &cache, &mut cached));
             assert_eq!(cached, out[start..]);
         }
     }

@@ -5,11 +5,8 @@ use std::arch::x86_64::*;
 
 use super::small::{Product, Strided};
 
-/// Rows of a register tile of [`product`]; its columns are two vectors of sixteen.
+/// Rows of a register tile of [`product`] at most.
 const TILE_ROWS: usize = 12;
-
-/// Columns of a register tile.
-const TILE_COLS: usize = 32;
 
 /// dst [m, n] (=, +=) a·b; see [`super::small::multiply`], which has checked all lengths.
 ///
@@ -17,55 +14,87 @@ const TILE_COLS: usize = 32;
 /// AVX-512F must be there; `a` must cover [m, k], `b` [k, n] and `dst` [m, n] with the strides of `product`.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn product(dst: &mut [f32], product: Product, a: Strided<'_>, b: &[f32]) {
-    let Product { m, n, .. } = product;
+    let Product { m, .. } = product;
     let count = m.div_ceil(TILE_ROWS);
     let (height, higher) = (m / count, m % count);
     let mut row = 0;
     for sliver in 0..count {
         let rows = height + usize::from(sliver < higher);
         let from = Strided { data: &a.data[row * a.row_stride..], ..a };
-        for column in (0..n).step_by(TILE_COLS) {
-            let width = TILE_COLS.min(n - column);
-            let (to, b) = (&mut dst[row * product.dst_stride + column..], &b[column..]);
-            // SAFETY: rows row.. and columns column.. of what the caller answers for.
-            unsafe {
-                match rows {
-                    1 => tile::<1>(to, product, from, b, width),
-                    2 => tile::<2>(to, product, from, b, width),
-                    3 => tile::<3>(to, product, from, b, width),
-                    4 => tile::<4>(to, product, from, b, width),
-                    5 => tile::<5>(to, product, from, b, width),
-                    6 => tile::<6>(to, product, from, b, width),
-                    7 => tile::<7>(to, product, from, b, width),
-                    8 => tile::<8>(to, product, from, b, width),
-                    9 => tile::<9>(to, product, from, b, width),
-                    10 => tile::<10>(to, product, from, b, width),
-                    11 => tile::<11>(to, product, from, b, width),
-                    _ => tile::<TILE_ROWS>(to, product, from, b, width),
-                }
+        let to = &mut dst[row * product.dst_stride..];
+        // Eight sums at least keep the multiply-adds busy: few rows (decoding) take more columns at once. An element's
+        // sum runs over k alone, so the width changes no bit.
+        // SAFETY: rows row.. of what the caller answers for.
+        unsafe {
+            match rows {
+                1 => tiles::<1, 8>(to, product, from, b),
+                2 => tiles::<2, 4>(to, product, from, b),
+                3 => tiles::<3, 4>(to, product, from, b),
+                4 => tiles::<4, 2>(to, product, from, b),
+                5 => tiles::<5, 2>(to, product, from, b),
+                6 => tiles::<6, 2>(to, product, from, b),
+                7 => tiles::<7, 2>(to, product, from, b),
+                8 => tiles::<8, 2>(to, product, from, b),
+                9 => tiles::<9, 2>(to, product, from, b),
+                10 => tiles::<10, 2>(to, product, from, b),
+                11 => tiles::<11, 2>(to, product, from, b),
+                _ => tiles::<TILE_ROWS, 2>(to, product, from, b),
             }
         }
         row += rows;
     }
 }
 
+/// All columns of a sliver, `VECTORS` vectors of sixteen at once and the last ones by two.
+///
 /// # Safety
-/// As [`product`], for `ROWS` rows and `width` ≤ 32 columns.
+/// As [`product`], for `ROWS` rows.
 #[target_feature(enable = "avx512f")]
-unsafe fn tile<const ROWS: usize>(dst: &mut [f32], product: Product, a: Strided<'_>, b: &[f32], width: usize) {
-    let masks = [low_bits(width.min(16)), low_bits(width.saturating_sub(16))];
-    let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+unsafe fn tiles<const ROWS: usize, const VECTORS: usize>(dst: &mut [f32], product: Product, a: Strided<'_>, b: &[f32]) {
+    let mut column = 0;
+    while column < product.n {
+        let left = product.n - column;
+        // SAFETY: columns column.. of what the caller answers for.
+        unsafe {
+            if left >= VECTORS * 16 {
+                tile::<ROWS, VECTORS>(&mut dst[column..], product, a, &b[column..], VECTORS * 16);
+                column += VECTORS * 16;
+            } else {
+                let width = left.min(32);
+                tile::<ROWS, 2>(&mut dst[column..], product, a, &b[column..], width);
+                column += width;
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`product`], for `ROWS` rows and `width` ≤ 16·`VECTORS` columns.
+#[target_feature(enable = "avx512f")]
+unsafe fn tile<const ROWS: usize, const VECTORS: usize>(
+    dst: &mut [f32],
+    product: Product,
+    a: Strided<'_>,
+    b: &[f32],
+    width: usize,
+) {
+    let masks: [__mmask16; VECTORS] = std::array::from_fn(|i| low_bits(width.saturating_sub(i * 16).min(16)));
+    let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
     let (mut a_at, mut b_at) = (a.data.as_ptr(), b.as_ptr());
     let (row_stride, col_stride, b_stride) = (a.row_stride, a.col_stride, product.b_stride);
-    if width == TILE_COLS {
+    if width == VECTORS * 16 {
         for _ in 0..product.k {
             // SAFETY: row p of b has `width` numbers from here; a's element (row, p) lies inside its slice.
             unsafe {
-                let (b0, b1) = (_mm512_loadu_ps(b_at), _mm512_loadu_ps(b_at.wrapping_add(16)));
+                let mut columns = [_mm512_setzero_ps(); VECTORS];
+                for (i, columns) in columns.iter_mut().enumerate() {
+                    *columns = _mm512_loadu_ps(b_at.wrapping_add(i * 16));
+                }
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let x = _mm512_set1_ps(a_at.wrapping_add(row.wrapping_mul(row_stride)).read());
-                    sums[0] = _mm512_fmadd_ps(x, b0, sums[0]);
-                    sums[1] = _mm512_fmadd_ps(x, b1, sums[1]);
+                    for (sum, columns) in sums.iter_mut().zip(columns) {
+                        *sum = _mm512_fmadd_ps(x, columns, *sum);
+                    }
                 }
             }
             a_at = a_at.wrapping_add(col_stride);
@@ -75,12 +104,15 @@ unsafe fn tile<const ROWS: usize>(dst: &mut [f32], product: Product, a: Strided<
         for _ in 0..product.k {
             // SAFETY: as above; masked lanes are not read.
             unsafe {
-                let b0 = _mm512_maskz_loadu_ps(masks[0], b_at);
-                let b1 = _mm512_maskz_loadu_ps(masks[1], b_at.wrapping_add(16));
+                let mut columns = [_mm512_setzero_ps(); VECTORS];
+                for (i, (columns, mask)) in columns.iter_mut().zip(masks).enumerate() {
+                    *columns = _mm512_maskz_loadu_ps(mask, b_at.wrapping_add(i * 16));
+                }
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let x = _mm512_set1_ps(a_at.wrapping_add(row.wrapping_mul(row_stride)).read());
-                    sums[0] = _mm512_fmadd_ps(x, b0, sums[0]);
-                    sums[1] = _mm512_fmadd_ps(x, b1, sums[1]);
+                    for (sum, columns) in sums.iter_mut().zip(columns) {
+                        *sum = _mm512_fmadd_ps(x, columns, *sum);
+                    }
                 }
             }
             a_at = a_at.wrapping_add(col_stride);
@@ -89,8 +121,8 @@ unsafe fn tile<const ROWS: usize>(dst: &mut [f32], product: Product, a: Strided<
     }
     let mut to = dst.as_mut_ptr();
     for sums in sums {
-        for (half, (mut sum, mask)) in sums.into_iter().zip(masks).enumerate() {
-            let at = to.wrapping_add(half * 16);
+        for (part, (mut sum, mask)) in sums.into_iter().zip(masks).enumerate() {
+            let at = to.wrapping_add(part * 16);
             // SAFETY: unmasked lanes are columns of this row of dst.
             unsafe {
                 if product.add {

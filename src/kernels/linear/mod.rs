@@ -6,6 +6,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512bf16;
 pub mod few;
 pub mod reference;
 pub mod trainable;
@@ -19,8 +21,10 @@ use super::quantised::{Blocks, PANEL, STRIP};
 /// Elements of a weight tile that is widened at once: 1 MiB of f32, which stays in a core's L2 cache.
 const TILE_ELEMENTS: usize = 1 << 18;
 
-/// Up to this many rows of x the weight is read once and multiplied directly: decoding is bound by memory.
-const FEW_ROWS: usize = 4;
+/// Up to this many rows of x the weight is multiplied where it lies, and activations stay f32: decoding is bound by
+/// memory. A result then is the same to the bit whatever the other rows are, so an answer does not depend on those drawn
+/// beside it. More rows share one packing of the weight, which pays from about sixteen.
+pub const FEW_ROWS: usize = 16;
 
 /// Values of a frozen weight as they lie in memory, row-major [out, in].
 #[derive(Debug, Clone, Copy)]
@@ -208,6 +212,14 @@ pub fn rounds_activations(w: Matrix<'_>, rows: usize) -> bool {
     };
 }
 
+/// The arithmetic of this processor, for names of what is kept: another one gives other last bits.
+pub fn arithmetic() -> String {
+    #[cfg(target_arch = "x86_64")]
+    return format!("{:?} bf16 {}", super::simd::level(), gemm::bf16::available());
+    #[cfg(not(target_arch = "x86_64"))]
+    return std::env::consts::ARCH.to_owned();
+}
+
 /// [`forward`] with activations in f32 whatever the weight.
 pub fn forward_exact(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write: Write) {
     assert!(x.len() == rows * w.inner && y.len() == rows * w.out, "linear [{}, {}] on {rows} rows", w.out, w.inner);
@@ -254,10 +266,10 @@ pub fn backward_input_exact(dy: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f3
 /// A few rows: each weight row is read once and multiplied with every row of x.
 fn forward_few(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write: Write) {
     if rows == 1 && write == Write::Set {
-        return few::products(w, x, y);
+        return few::decode(w, x, y);
     }
     let mut products = vec![0.0; w.out * rows];
-    few::products(w, x, &mut products);
+    few::decode(w, x, &mut products);
     for (row, y) in y.chunks_exact_mut(w.out).enumerate() {
         for (out, y) in y.iter_mut().enumerate() {
             let product = products[out * rows + row];

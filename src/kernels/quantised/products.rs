@@ -3,18 +3,11 @@
 //! Activations are never rounded to the precision of the codes: results are those of f32 arithmetic on the dequantised
 //! weight. A result is one sum in an order fixed by the width, so neither threads nor the other rows change a bit.
 
-use rayon::prelude::*;
-
 use super::{Blocks, PANEL, STRIP};
 #[cfg(target_arch = "x86_64")]
 use super::{Form, avx512, digits};
 use crate::kernels::simd::{mul_add, multiversion};
-
-/// Bytes of the weight handed to a thread at once.
-const BYTES_PER_TASK: usize = 1 << 16;
-
-/// Bytes below which waking a second thread costs more than it brings.
-const PARALLEL_FROM: usize = 1 << 18;
+use crate::kernels::team;
 
 /// w [n, k], small [r, k] → out [n, r] = w·smallᵀ.
 pub(in crate::kernels) fn products(w: &Blocks<'_>, small: &[f32], out: &mut [f32]) {
@@ -24,7 +17,7 @@ pub(in crate::kernels) fn products(w: &Blocks<'_>, small: &[f32], out: &mut [f32
     }
     let r = small.len() / k;
     assert!(small.len() == r * k && out.len() == n * r, "[{n}, {k}] times {r} rows");
-    let strips = BYTES_PER_TASK.div_ceil(w.form().strip_bytes(k));
+    let strips = w.strips.len().div_ceil(w.form().strip_bytes(k)).div_ceil(team::pieces(w.strips.len()));
     #[cfg(target_arch = "x86_64")]
     if avx512::has_vnni() {
         let blocks = match w.form() {
@@ -32,18 +25,13 @@ pub(in crate::kernels) fn products(w: &Blocks<'_>, small: &[f32], out: &mut [f32
             _ => digits::digits(small),
         };
         let small = Small { floats: small, digits: &blocks, k };
-        let task = |(task, out): (usize, &mut [f32])| {
+        return team::chunks_mut(out, strips * STRIP * r, |task, out| {
             for (strip, out) in out.chunks_mut(STRIP * r).enumerate() {
                 vnni(w, task * strips + strip, &small, out, r);
             }
-        };
-        return if w.strips.len() * r < PARALLEL_FROM {
-            out.chunks_mut(strips * STRIP * r).enumerate().for_each(task)
-        } else {
-            out.par_chunks_mut(strips * STRIP * r).enumerate().for_each(task)
-        };
+        });
     }
-    out.par_chunks_mut(strips * STRIP * r).enumerate().for_each(|(task, out)| {
+    team::chunks_mut(out, strips * STRIP * r, |task, out| {
         for (strip, out) in out.chunks_mut(STRIP * r).enumerate() {
             plain(w, task * strips + strip, small, out);
         }
