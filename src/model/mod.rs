@@ -6,6 +6,7 @@
 
 mod batch;
 mod checkpointing;
+pub mod composed;
 mod config;
 mod decoder;
 mod embedded;
@@ -24,9 +25,8 @@ mod weight_cache;
 pub use batch::{Batch, LossSum, Noise, Sequence, Targets};
 pub use checkpointing::Checkpointing;
 pub use config::{Config, Family};
-pub use decoder::{Decoder, KvCache};
-pub use embedded::EMBEDDED;
 pub use decoder::Decoder;
+pub use embedded::EMBEDDED;
 pub use kv_cache::KvCache;
 pub use layer::Linear;
 pub use locate::locate;
