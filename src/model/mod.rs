@@ -6,7 +6,6 @@
 
 mod batch;
 mod checkpointing;
-pub mod composed;
 mod config;
 mod decoder;
 mod embedded;

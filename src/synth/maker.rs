@@ -1,6 +1,5 @@
 //! What every pattern builds from: a table, columns, a condition, an aggregate, a pair of tables.
 
-use super::Cell;
 use super::conditions::single as simple;
 use super::draft::{Condition, Phrase, Slot};
 use super::draw::Draws;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Loaded;
+use crate::generate::prompts::Prompts;
 
 impl Loaded {
     /// The base model without its adapter, asked in the same way: layout, dialect, settings and grammar stay. In memory it
@@ -13,7 +14,9 @@ impl Loaded {
             decoder: Arc::clone(&self.decoder),
             base_dir: self.base_dir.clone(),
             quantisation: self.quantisation,
+            exact: self.exact,
             adapter: None,
+            prompts: Prompts::new(None),
             tokenizer: self.tokenizer.clone(),
             end_ids: self.end_ids.clone(),
             name: self.base_name(),
@@ -23,6 +26,7 @@ impl Loaded {
             dialect: self.dialect.clone(),
             settings: self.settings.clone(),
             constraints: self.constraints.clone(),
+            shots: self.shots.clone(),
         }
     }
 
