@@ -61,7 +61,7 @@ const COMMON_NAMES: &[(&str, &str)] = &[
     ("shop", "store"),
     ("singer", "artist"),
     ("song", "track"),
-    ("bank transfer", "transaction"),
+    ("bank transfer", "payment"),
     ("savings book", "account"),
     ("flat", "apartment"),
     ("dentist", "physician"),
