@@ -239,7 +239,8 @@ fn check(kinds: &std::collections::BTreeMap<String, (usize, String)>) {
     }
     let others = total - prepared - unfinished;
     assert!(others * 100 <= prepared + others, "{others} other errors:\n{shown}");
-    assert!(prepared * 2 > total, "too few walks ended:\n{shown}");
+    // The search for a way to the end fails in fewer than one of a hundred walks (2 of 3,000 when this was written).
+    assert!(unfinished * 100 <= total, "{unfinished} walks did not end:\n{shown}");
     #[expect(clippy::print_stderr, reason = "a measurement reports")]
     {
         eprintln!("{total} walks\n{shown}");
