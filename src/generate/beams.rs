@@ -152,7 +152,8 @@ fn best(
     if picks.len() < count && look < order.len() {
         order[look..].sort_unstable_by(by_logit);
         constraint.prepare();
-        let rest = order[look..].iter().filter(|id| constraint.allows(**id as u32));
+        let rest =
+            order[look..].iter().filter(|id| constraint.may_allow(**id as u32) && constraint.allows(**id as u32));
         picks.extend(rest.take(count - picks.len()).map(|&id| pick(id, true)));
     }
     picks

@@ -10,16 +10,16 @@ use super::sampler::Allowed;
 use crate::error::{Problem, Result};
 use crate::grammar::{BitMask, Matcher, TokenTrie};
 
-/// Tokens left beyond which nobody looks for a way to the end: several times the longest closing seen (a subquery in a
-/// join inside CASE, long quoted names: 120 bytes). Smaller values would save searches of about 1 ms each.
-const ROOM: usize = 256;
+/// Tokens left beyond which nobody looks for a way to the end, beside twice the fewest bytes that the grammar and the
+/// guard's debts ask for: what a way may take more. Price: below it each token costs a search, 0.1 to 1 ms.
+const ROOM: usize = 64;
 
-/// Searches for a way to the end that may fail in one answer before nobody looks any more: the guard's rules can make a
-/// text that the search does not get out of. Price of a failed one: about 50 ms. Without it an answer of noise took 100 s.
+/// Searches for a way to the end that may fail in one answer before nobody looks any more. Price of a failed one: up to
+/// 50 ms. None is known that fails.
 const LOST_SEARCHES: u32 = 16;
 
-/// The same for one mask: tokens behind it are left out untried, as long as others are known to lead to the end.
-const LOST_IN_A_MASK: u32 = 4;
+/// Tokens refused at one step for want of room before the known way to the end is taken instead of asking on.
+const TRIES: u32 = 8;
 
 /// One answer's way through a grammar.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct Constraint {
     trie: Arc<TokenTrie>,
     /// Tokens that may still be drawn.
     budget: usize,
-    /// The allowed tokens, once asked for at this step.
+    /// The tokens that may be allowed, once asked for at this step; those found refused are taken out.
     mask: Option<BitMask>,
     /// Tokens that are no part of the text and may come before it: the tag that opens a thinking block.
     opening: Vec<u32>,
@@ -37,18 +37,47 @@ pub struct Constraint {
     cut_short: bool,
     /// Searches for a way to the end that found none.
     lost: u32,
+    step: Step,
+}
+
+/// What is known of the step at hand.
+#[derive(Debug, Clone, Default)]
+struct Step {
+    /// Whether the budget may end before the statement does, so that every token has to be looked at.
+    near_the_end: Option<bool>,
+    /// Tokens refused before a mask was made.
+    refused: Vec<u32>,
+    /// Tokens refused for want of room.
+    short: u32,
+    /// Only the way to the end is open: the mask holds its first token.
+    forced: bool,
 }
 
 impl Constraint {
     /// A constraint at its beginning.
     pub fn new(matcher: Matcher, trie: Arc<TokenTrie>, opening: Vec<u32>) -> Self {
-        Self { matcher, trie, budget: usize::MAX, mask: None, opening, begun: false, cut_short: false, lost: 0 }
+        Self {
+            matcher,
+            trie,
+            budget: usize::MAX,
+            mask: None,
+            opening,
+            begun: false,
+            cut_short: false,
+            lost: 0,
+            step: Step::default(),
+        }
     }
 
     /// Sets how many tokens may still be drawn, the end token included.
     pub fn set_budget(&mut self, tokens: usize) {
         self.budget = tokens;
+        self.begin_step();
+    }
+
+    fn begin_step(&mut self) {
         self.mask = None;
+        self.step = Step::default();
     }
 
     /// Refuses a budget that no answer at all fits into.
@@ -72,7 +101,7 @@ impl Constraint {
     /// Takes a drawn token that belongs to the text.
     pub fn advance(&mut self, id: u32) -> Result<()> {
         self.begun = true;
-        self.mask = None;
+        self.begin_step();
         if self.matcher.advance_token(&self.trie, id) {
             return Ok(());
         }
@@ -99,24 +128,42 @@ impl Constraint {
         self.cut_short
     }
 
-    /// Whether the budget may end before the statement does, so that every token has to be looked at.
+    /// Whether the budget may end before the statement does.
     fn is_near_the_end(&mut self) -> bool {
-        if self.lost >= LOST_SEARCHES || self.budget >= ROOM + 2 * self.matcher.distance() {
-            return false;
+        if let Some(known) = self.step.near_the_end {
+            return known;
         }
+        let far = self.lost >= LOST_SEARCHES || self.budget >= ROOM + 2 * self.matcher.distance();
         // Where no way to the end is known (token literals), there is nothing to keep room for.
-        let known = self.matcher.completion().is_some();
-        self.lost += u32::from(!known);
-        known
+        let near = !far && self.matcher.completion().is_some();
+        self.lost += u32::from(!far && !near);
+        self.step.near_the_end = Some(near);
+        near
     }
 
-    /// Whether the text with this token can still be closed within the budget.
-    fn can_close_after(&mut self, id: u32) -> bool {
-        let Some(bytes) = self.matcher.completion_after(&self.trie, id) else {
-            self.lost += 1;
-            return false;
-        };
-        self.trie.spelling(&bytes).is_some_and(|tokens| tokens + 2 <= self.budget)
+    /// Whether the text with this token can still be closed within the budget. When that was denied too often, only the
+    /// way to the end stays open.
+    fn leaves_room(&mut self, id: u32) -> bool {
+        let way = self.matcher.completion_after(&self.trie, id);
+        self.lost += u32::from(way.is_none());
+        let tokens = way.and_then(|bytes| self.trie.spelling(&bytes));
+        if tokens.is_some_and(|tokens| tokens + 2 <= self.budget) {
+            return true;
+        }
+        self.cut_short = true;
+        self.step.short += 1;
+        if self.step.short >= TRIES
+            && let Some(way) = self.matcher.completion()
+        {
+            let mut mask = BitMask::new(self.trie.size());
+            match self.trie.first(&way) {
+                Some(first) => mask.insert(first),
+                None => self.trie.ends().iter().for_each(|end| mask.insert(*end)),
+            }
+            self.mask = Some(mask);
+            self.step.forced = true;
+        }
+        false
     }
 }
 
@@ -125,15 +172,31 @@ impl Allowed for Constraint {
         if self.is_opening(id) {
             return true;
         }
-        // The mask takes free names for all alike, so it may hold tokens that the guard refuses: the bytes decide.
         let in_mask = self.mask.as_ref().is_none_or(|mask| mask.contains(id));
-        let may_follow = in_mask && self.matcher.accepts_token(&self.trie, id);
-        if !may_follow || self.mask.is_some() || self.trie.is_end(id) || !self.is_near_the_end() {
-            return may_follow;
+        if self.step.forced {
+            return in_mask;
         }
-        let closes = self.can_close_after(id);
-        self.cut_short |= !closes;
-        closes
+        // The mask takes free names for all alike, so it may hold tokens that the guard refuses: the bytes decide.
+        let allowed = in_mask
+            && self.matcher.accepts_token(&self.trie, id)
+            && (self.trie.is_end(id) || !self.is_near_the_end() || self.leaves_room(id));
+        if !allowed && !self.step.forced {
+            match &mut self.mask {
+                Some(mask) => mask.remove(id),
+                None => self.step.refused.push(id),
+            }
+        }
+        allowed
+    }
+
+    fn may_allow(&mut self, id: u32) -> bool {
+        if self.is_opening(id) {
+            return true;
+        }
+        match &self.mask {
+            Some(mask) => mask.contains(id),
+            None => self.allows(id),
+        }
     }
 
     fn prepare(&mut self) {
@@ -142,19 +205,8 @@ impl Allowed for Constraint {
         }
         let mut mask = BitMask::default();
         self.matcher.mask(&self.trie, &mut mask);
-        if self.is_near_the_end() {
-            let (all, before) = (mask.clone(), self.lost);
-            for id in all.iter() {
-                let tried = self.lost < before + LOST_IN_A_MASK;
-                let leads_out = self.trie.is_end(id) || (tried && self.can_close_after(id));
-                if !leads_out {
-                    mask.remove(id);
-                }
-            }
-            if mask.iter().next().is_none() {
-                // No token was found to lead to the end: the grammar alone decides.
-                mask = all;
-            }
+        for id in self.step.refused.drain(..) {
+            mask.remove(id);
         }
         self.mask = Some(mask);
     }

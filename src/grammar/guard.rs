@@ -12,20 +12,28 @@ use super::gbnf::syntax::RuleId;
 pub trait Guard: Send + std::fmt::Debug {
     /// The rules it wants to hear of, by name; those that the grammar lacks are skipped.
     fn hooks(&self) -> Vec<String>;
+    /// The byte as which it takes a byte: those with one answer need not be told apart.
+    fn fold(&self, byte: u8) -> u8;
     /// `hook` (an index into [`Guard::hooks`]) begins.
     fn enter(&mut self, hook: usize, guard: u32) -> Option<u32>;
     /// A byte is read, inside a hook or not.
     fn byte(&mut self, byte: u8, guard: u32) -> Option<u32>;
     /// `hook` ends.
     fn exit(&mut self, hook: usize, guard: u32) -> Option<u32>;
+    /// Whether it tells apart no bytes of words and no bytes beyond ASCII from here on, as long as no hook ends.
+    fn is_blind(&self, guard: u32) -> bool;
     /// Whether the text may end for a thread with this number, where the grammar lets it.
     fn may_end(&mut self, guard: u32) -> bool;
     /// The bytes that may be read next where only a few may: the rest of known names. `None`: whatever the grammar has.
     fn next_bytes(&mut self, guard: u32) -> Option<Vec<u8>>;
+    /// Texts that the search for a way to the end tries as a whole: what its debts would be paid with. None has to be
+    /// in the language.
+    fn plans(&mut self, guard: u32) -> Vec<String>;
     /// A rule and a rule that it may call but sometimes must, for the sake of names: the search for a way to the end
     /// asks [`Guard::owes`] where.
     fn clause(&self) -> Option<(&'static str, &'static str)>;
-    /// For each of the clause's rules that the thread stands in, innermost first: whether the clause must still come.
+    /// For each of the clause's rules that the thread stands in and where the clause may still come, innermost first:
+    /// whether it must.
     /// Returns how many bytes more than the grammar's least must follow at any rate, roughly.
     fn owes(&self, guard: u32, clauses: &mut Vec<bool>) -> u32;
     /// The same knowledge, but taking all free names from here on for one: a mask asks about a hundred thousand of them.

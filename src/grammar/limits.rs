@@ -27,8 +27,8 @@ pub const CACHE_BYTES: usize = 24 << 20;
 /// Token masks kept, one bit per token each (19 KB at 152k tokens, 10 MB in all); the longest unused goes first.
 pub const MASKS: usize = 512;
 
-/// Most threads looked at to find a way to the end, about 3 µs each. Closing SQL takes a few hundred.
-pub const CLOSING_STEPS: usize = 20_000;
+/// Most threads looked at to find a way to the end, about 5 µs each. Closing SQL takes a few hundred.
+pub const CLOSING_STEPS: usize = 8_000;
 
 /// Ways to the end kept, about 100 bytes each; all go when there are more.
 pub const CLOSINGS: usize = 4096;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::automaton::Automaton;
 use super::automaton::states::{DEAD, StateId};
 use super::limits;
-use super::tokens::TokenTrie;
+use super::tokens::{Below, TokenTrie};
 
 /// One bit for each token id.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -151,7 +151,8 @@ fn compute(automaton: &mut Automaton, trie: &TokenTrie, state: StateId, mask: &m
     }
 }
 
-/// Trie and automaton together, without recursion: a branch that the automaton leaves is skipped whole.
+/// Trie and automaton together, without recursion: a branch that the automaton leaves is skipped whole, one that it only
+/// runs around in (the rest of a free name, of a string) is taken whole.
 fn walk(automaton: &mut Automaton, trie: &TokenTrie, state: StateId, mask: &mut BitMask) {
     let nodes = trie.nodes();
     // Where the branch of each open node ends, and the state there.
@@ -169,6 +170,17 @@ fn walk(automaton: &mut Automaton, trie: &TokenTrie, state: StateId, mask: &mut 
         if to == DEAD {
             at += node.length();
             continue;
+        }
+        if node.length() > 1 {
+            // Whether a state runs around is asked where it was seen to do so once.
+            let loops = if to == here { automaton.loops(to) } else { automaton.known_loops(to) };
+            if [Below::Word, Below::Text].into_iter().any(|set| loops & set as u8 != 0 && trie.is_below(at, set)) {
+                for id in trie.branch(at) {
+                    mask.insert(*id);
+                }
+                at += node.length();
+                continue;
+            }
         }
         if let Some(id) = node.token() {
             mask.insert(id);

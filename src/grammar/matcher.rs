@@ -22,11 +22,34 @@ struct Shared {
 }
 
 impl Shared {
-    fn completion(&mut self, state: StateId) -> Option<Arc<[u8]>> {
+    fn forget_if_stale(&mut self) {
         if self.collections != self.automaton.collections || self.closings.len() >= limits::CLOSINGS {
             self.collections = self.automaton.collections;
             self.closings.clear();
         }
+    }
+
+    /// A token leads somewhere; if the way to the end that is known goes there too, its rest is known there: what was
+    /// found once is not lost again.
+    fn walk_token(&mut self, from: StateId, id: Option<u32>, bytes: &[u8]) -> StateId {
+        self.forget_if_stale();
+        let way = self.closings.get(&from).cloned().flatten();
+        let to = match id {
+            Some(id) => self.automaton.walk_token(from, id, bytes),
+            None => self.automaton.walk(from, bytes),
+        };
+        if let Some(rest) = way.as_ref().and_then(|way| way.strip_prefix(bytes))
+            && to != DEAD
+            && !bytes.is_empty()
+        {
+            self.forget_if_stale();
+            self.closings.entry(to).or_insert(None).get_or_insert_with(|| rest.into());
+        }
+        to
+    }
+
+    fn completion(&mut self, state: StateId) -> Option<Arc<[u8]>> {
+        self.forget_if_stale();
         if let Some(known) = self.closings.get(&state) {
             return known.clone();
         }
@@ -101,7 +124,7 @@ impl Matcher {
 
     /// Takes these bytes as one step; if they may not come next, says so and stays.
     pub fn advance(&mut self, bytes: &[u8]) -> bool {
-        let to = self.lock().automaton.walk(self.place(), bytes);
+        let to = self.lock().walk_token(self.place(), None, bytes);
         self.move_to(to)
     }
 
@@ -125,7 +148,7 @@ impl Matcher {
 
     /// Takes a token of a vocabulary that is not at hand, given its id and its bytes.
     pub fn advance_piece(&mut self, id: u32, bytes: &[u8]) -> bool {
-        let to = self.lock().automaton.walk_token(self.place(), id, bytes);
+        let to = self.lock().walk_token(self.place(), Some(id), bytes);
         self.move_to(to)
     }
 
@@ -183,7 +206,7 @@ impl Matcher {
     /// The same for the text with this token behind it; none also where the token may not come.
     pub fn completion_after(&self, trie: &TokenTrie, id: u32) -> Option<Arc<[u8]>> {
         let mut shared = self.lock();
-        match shared.automaton.walk_token(self.place(), id, trie.bytes(id)) {
+        match shared.walk_token(self.place(), Some(id), trie.bytes(id)) {
             DEAD => None,
             to => shared.completion(to),
         }

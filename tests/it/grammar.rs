@@ -157,37 +157,19 @@ fn gold_queries_are_accepted() {
     let mut queries: Vec<String> = Vec::new();
     for row in sound.into_iter().map(|at| &rows[at]) {
         let schema = row["context"].as_str().unwrap().to_lowercase();
-        queries.push(with_strings(row["answer"].as_str().unwrap(), |name| schema.contains(&name.to_lowercase())));
+        queries.push(super::guard::with_strings(row["answer"].as_str().unwrap(), |name| {
+            schema.contains(&name.to_lowercase())
+        }));
     }
     for line in read("spider/sqlite_gold_exec.jsonl.gz").lines() {
         let row: Value = serde_json::from_str(line).unwrap();
-        queries.push(with_strings(row["sql"].as_str().unwrap(), |_| false));
+        queries.push(super::guard::with_strings(row["sql"].as_str().unwrap(), |_| false));
     }
     let matcher = Matcher::new(Arc::new(Grammar::parse(shipped("sql-sqlite").unwrap()).unwrap()));
     let refused: Vec<&String> =
         queries.iter().filter(|query| examine_with(&matcher, query.as_bytes()) != Verdict::Inside).collect();
     assert!(queries.len() > 20_000);
     assert!(refused.is_empty(), "{} of {} refused, first {:?}", refused.len(), queries.len(), refused[0]);
-}
-
-/// Double-quoted words that are no names made strings.
-fn with_strings(query: &str, is_name: impl Fn(&str) -> bool) -> String {
-    let mut out = String::new();
-    let mut rest = query;
-    while let Some(at) = rest.find(['\'', '"']) {
-        let quote = &rest[at..=at];
-        out += &rest[..at];
-        let inner = &rest[at + 1..];
-        let Some(end) = inner.find(quote) else { break };
-        let word = &inner[..end];
-        if quote == "'" || is_name(word) {
-            out += &rest[at..at + end + 2];
-        } else {
-            out += &format!("'{}'", word.replace('\'', "''"));
-        }
-        rest = &inner[end + 1..];
-    }
-    out + rest
 }
 
 fn run(args: &[&str], input: Option<&str>) -> (i32, String, String) {

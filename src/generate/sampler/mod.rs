@@ -18,6 +18,11 @@ pub trait Allowed {
     /// Whether the token may come next.
     fn allows(&mut self, id: u32) -> bool;
 
+    /// A cheap first answer about one of many tokens: no is no, yes may become no once [`Allowed::allows`] has looked.
+    fn may_allow(&mut self, id: u32) -> bool {
+        self.allows(id)
+    }
+
     /// Many tokens will be asked about at this step.
     fn prepare(&mut self) {}
 }
@@ -81,25 +86,36 @@ impl Sampler {
         let mut masked_by = None;
         let (id, redrawn) = if self.order.mask_first {
             allowed.prepare();
-            let masked = masked(logits, self.limit, allowed)?;
-            let id = self.draw(&self.chain.apply(&masked, self.limit, &self.history)?);
-            masked_by = Some(masked);
+            let id = loop {
+                let masked = masked(logits, self.limit, allowed)?;
+                let id = self.draw(&self.chain.apply(&masked, self.limit, &self.history)?);
+                // A token that is refused after all is no longer in the mask: drawing again is drawing from the others.
+                if allowed.allows(id) {
+                    masked_by = Some(masked);
+                    break id;
+                }
+            };
             (id, false)
         } else {
             let distribution = self.chain.apply(logits, self.limit, &self.history)?;
-            let id = self.draw(&distribution);
-            if allowed.allows(id) {
-                (id, false)
-            } else {
+            let mut id = self.draw(&distribution);
+            let mut redrawn = false;
+            while !allowed.allows(id) {
                 allowed.prepare();
-                let only = masked(logits, self.limit, allowed)?;
-                let restricted = match distribution.restricted(|id| allowed.allows(id)) {
+                redrawn = true;
+                let restricted = match distribution.restricted(|id| allowed.may_allow(id)) {
                     Some(restricted) => restricted,
-                    None => self.chain.apply(&only, self.limit, &self.history)?,
+                    None => {
+                        let only = masked(logits, self.limit, allowed)?;
+                        self.chain.apply(&only, self.limit, &self.history)?
+                    }
                 };
-                masked_by = Some(only);
-                (self.draw(&restricted), true)
+                id = self.draw(&restricted);
             }
+            if redrawn {
+                masked_by = Some(masked(logits, self.limit, allowed)?);
+            }
+            (id, redrawn)
         };
         if self.order.confidence && masked_by.is_none() {
             allowed.prepare();
@@ -123,7 +139,7 @@ fn masked(logits: &[f32], limit: usize, allowed: &mut dyn Allowed) -> Result<Vec
     let logits: Vec<f32> = logits[..limit.min(logits.len())]
         .iter()
         .zip(0..)
-        .map(|(&logit, id)| if allowed.allows(id) { logit } else { f32::NEG_INFINITY })
+        .map(|(&logit, id)| if allowed.may_allow(id) { logit } else { f32::NEG_INFINITY })
         .collect();
     if logits.iter().all(|l| *l == f32::NEG_INFINITY) {
         return Err(Problem::failed("no token is allowed here").into());

@@ -57,8 +57,9 @@ impl Distances {
         let mut place = |node: NodeId| {
             let own = self.own[node as usize];
             if self.scope == Some(program.owners[node as usize]) && node != RETURN {
+                // Behind the clause, and at the rule's end, the guard has nothing to say.
                 let through = self.through[node as usize];
-                if owes.next() == Some(&true) && through < FAR {
+                if through < FAR && owes.next() == Some(&true) {
                     return through;
                 }
             }

@@ -15,13 +15,36 @@ use std::sync::Arc;
 
 use closure::Closure;
 use distance::Distances;
-use program::Node;
+use program::{Node, Program};
 use stack::{BOTTOM, Stacks};
-use states::{DEAD, StateId, States, Thread, UNKNOWN};
+use states::{ASKED, DEAD, StateId, States, Thread, UNKNOWN};
 
 use super::Grammar;
 use super::guard::Attached;
 use super::limits;
+use super::tokens::Below;
+
+/// The class of each byte and how many classes have a place in every row of transitions. A guard may tell apart bytes
+/// that the grammar does not; then those beyond ASCII are numbered behind the others, and rows do without them.
+fn classes(program: &Program, guard: Option<&Attached>) -> ([u8; 256], usize) {
+    let mut classes = [0; 256];
+    let Some(attached) = guard else {
+        classes.copy_from_slice(&program.classes);
+        return (classes, program.class_count);
+    };
+    let mut known: Vec<(u8, u8)> = Vec::new();
+    let mut width = 0;
+    for byte in 0..=255u8 {
+        let key = (program.classes[usize::from(byte)], attached.guard.fold(byte));
+        let class = known.iter().position(|own| *own == key).unwrap_or_else(|| {
+            known.push(key);
+            known.len() - 1
+        });
+        classes[usize::from(byte)] = class as u8;
+        width = if byte.is_ascii() { known.len() } else { width };
+    }
+    (classes, width)
+}
 
 /// States, stacks and transitions found so far.
 #[derive(Debug)]
@@ -35,6 +58,8 @@ pub struct Automaton {
     distances: Distances,
     start: StateId,
     exceeded: bool,
+    /// Memory is over `room`.
+    over: bool,
     /// Memory at which unused states go: the limit, or twice what was still in use last time.
     room: usize,
     /// Times that everything unused was dropped.
@@ -46,13 +71,7 @@ impl Automaton {
         let program = grammar.program();
         let clause = guard.as_ref().and_then(|attached| attached.guard.clause());
         let clause = clause.and_then(|(scope, clause)| Some((grammar.rule_named(scope)?, grammar.rule_named(clause)?)));
-        let mut classes = [0; 256];
-        // A guard may tell apart bytes that the grammar does not.
-        match &guard {
-            Some(_) => classes = std::array::from_fn(|byte| byte as u8),
-            None => classes.copy_from_slice(&program.classes),
-        }
-        let width = if guard.is_some() { 256 } else { program.class_count };
+        let (classes, width) = classes(program, guard.as_ref());
         let mut own = Self {
             guard,
             classes,
@@ -62,6 +81,7 @@ impl Automaton {
             distances: Distances::new(program, clause),
             start: DEAD,
             exceeded: false,
+            over: false,
             room: limits::CACHE_BYTES,
             collections: 0,
             grammar: grammar.clone(),
@@ -137,7 +157,81 @@ impl Automaton {
         }
         let to = self.arrive();
         self.states.set(state, self.classes[usize::from(byte)], to);
+        self.over = self.memory() > self.room;
         to
+    }
+
+    /// Which sets of texts a state reads without leaving itself: a bit for each [`Below`]. Asked once for each state.
+    #[inline]
+    pub fn loops(&mut self, state: StateId) -> u8 {
+        match self.states.loops(state) {
+            known if known & ASKED != 0 => known,
+            _ => self.find_loops(state),
+        }
+    }
+
+    /// What is known of them.
+    #[inline]
+    pub fn known_loops(&self, state: StateId) -> u8 {
+        self.states.loops(state)
+    }
+
+    #[cold]
+    fn find_loops(&mut self, state: StateId) -> u8 {
+        let blind = |thread: &Thread| self.guard.as_ref().is_none_or(|own| own.guard.is_blind(thread.guard));
+        let mut sets = 0;
+        if self.states.threads(state).iter().all(blind) {
+            for set in [Below::Word, Below::Text] {
+                let ascii: Vec<u8> = self.one_of_each_class(0, 127, |byte| set.has(byte));
+                if ascii.into_iter().all(|byte| self.step(state, byte) == state) && self.loops_beyond_ascii(state) {
+                    sets |= set as u8;
+                }
+            }
+        }
+        self.states.set_loops(state, sets);
+        sets
+    }
+
+    /// One byte for each of the grammar's classes in a range: where the guard is blind, the others do the same.
+    fn one_of_each_class(&self, low: u8, high: u8, wanted: impl Fn(u8) -> bool) -> Vec<u8> {
+        let classes = &self.grammar.program().classes;
+        let mut seen = [false; 256];
+        let fresh =
+            |byte: &u8| wanted(*byte) && !std::mem::replace(&mut seen[usize::from(classes[usize::from(*byte)])], true);
+        (low..=high).filter(fresh).collect()
+    }
+
+    /// Whether every character beyond ASCII leads back to the state.
+    fn loops_beyond_ascii(&mut self, state: StateId) -> bool {
+        // (first byte, range of the second, bytes behind that): UTF-8 without overlong forms and surrogates.
+        const LEADS: [(u8, u8, u8, u8, u32); 8] = [
+            (0xc2, 0xdf, 0x80, 0xbf, 0),
+            (0xe0, 0xe0, 0xa0, 0xbf, 1),
+            (0xe1, 0xec, 0x80, 0xbf, 1),
+            (0xed, 0xed, 0x80, 0x9f, 1),
+            (0xee, 0xef, 0x80, 0xbf, 1),
+            (0xf0, 0xf0, 0x90, 0xbf, 2),
+            (0xf1, 0xf3, 0x80, 0xbf, 2),
+            (0xf4, 0xf4, 0x80, 0x8f, 2),
+        ];
+        for (first, last, low, high, more) in LEADS {
+            let ranges = [(first, last), (low, high)].into_iter().chain((0..more).map(|_| (0x80, 0xbf)));
+            let mut at = vec![state];
+            for (low, high) in ranges {
+                let bytes = self.one_of_each_class(low, high, |_| true);
+                let mut next: Vec<StateId> = Vec::new();
+                for from in at {
+                    next.extend(bytes.iter().map(|byte| self.step(from, *byte)));
+                }
+                next.sort_unstable();
+                next.dedup();
+                at = next;
+            }
+            if at != [state] {
+                return false;
+            }
+        }
+        true
     }
 
     /// The state from which a mask walks: threads whose guard takes all free names for one.
@@ -203,7 +297,7 @@ impl Automaton {
     /// Whether memory is over the limit.
     #[inline]
     pub fn is_over(&self) -> bool {
-        self.memory() > self.room
+        self.over
     }
 
     /// Drops what nobody stands on if memory is over the limit; `also` are states in use besides the pinned ones.
@@ -223,6 +317,7 @@ impl Automaton {
             attached.guard.keep(&mut self.states.guards());
         }
         self.room = limits::CACHE_BYTES.max(2 * self.memory());
+        self.over = false;
         self.collections += 1;
     }
 }

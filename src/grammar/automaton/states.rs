@@ -13,6 +13,9 @@ pub type StateId = u32;
 /// The state from which nothing can follow.
 pub const DEAD: StateId = 0;
 
+/// [`States::loops`] is known.
+pub const ASKED: u8 = 1 << 7;
+
 /// A transition nobody has asked for.
 pub const UNKNOWN: StateId = StateId::MAX;
 
@@ -40,16 +43,23 @@ struct State {
     /// How many hold it; kept while above 0.
     pins: u32,
     can_end: bool,
+    /// Which sets of texts it reads without leaving itself, once that was asked: bits of `trie::Below`, and [`ASKED`].
+    loops: u8,
     /// Another state with the same hash, or 0.
     twin: StateId,
 }
+
+/// What a rare transition takes in its map.
+const RARE_BYTES: usize = 16;
 
 /// All states in use.
 #[derive(Debug)]
 pub struct States {
     states: Vec<State>,
     rows: Vec<StateId>,
+    /// Classes below this have a place in every row; transitions of the others are in `rare`.
     width: usize,
+    rare: Map<(StateId, u8), StateId>,
     known: Map<u64, StateId>,
     free: Vec<StateId>,
     threads: usize,
@@ -65,10 +75,18 @@ fn hash(threads: &[Thread]) -> u64 {
 }
 
 impl States {
-    /// No state but the dead one; `width` is the number of byte classes.
+    /// No state but the dead one; `width` is the number of byte classes that are common enough for a place in every row.
     pub fn new(width: usize) -> Self {
         let dead = State { pins: 1, ..State::default() };
-        Self { states: vec![dead], rows: vec![DEAD; width], width, known: Map::default(), free: Vec::new(), threads: 0 }
+        Self {
+            states: vec![dead],
+            rows: vec![DEAD; width],
+            width,
+            rare: Map::default(),
+            known: Map::default(),
+            free: Vec::new(),
+            threads: 0,
+        }
     }
 
     /// The state of these threads (sorted).
@@ -98,7 +116,7 @@ impl States {
                 DEAD
             }
         };
-        self.states[id as usize] = State { threads: threads.into(), pins: 0, can_end, twin };
+        self.states[id as usize] = State { threads: threads.into(), pins: 0, can_end, loops: 0, twin };
         let start = id as usize * self.width;
         self.rows[start..start + self.width].fill(UNKNOWN);
         id
@@ -122,12 +140,33 @@ impl States {
     /// Where a byte class leads, or [`UNKNOWN`].
     #[inline]
     pub fn to(&self, state: StateId, class: u8) -> StateId {
-        self.rows[state as usize * self.width + usize::from(class)]
+        if usize::from(class) < self.width {
+            self.rows[state as usize * self.width + usize::from(class)]
+        } else if state == DEAD {
+            DEAD
+        } else {
+            self.rare.get(&(state, class)).copied().unwrap_or(UNKNOWN)
+        }
     }
 
     /// Notes where a byte class leads.
     pub fn set(&mut self, state: StateId, class: u8, to: StateId) {
-        self.rows[state as usize * self.width + usize::from(class)] = to;
+        if usize::from(class) < self.width {
+            self.rows[state as usize * self.width + usize::from(class)] = to;
+        } else {
+            self.rare.insert((state, class), to);
+        }
+    }
+
+    /// The sets of texts that it reads without leaving itself, with [`ASKED`] once they are known.
+    #[inline]
+    pub fn loops(&self, state: StateId) -> u8 {
+        self.states[state as usize].loops
+    }
+
+    /// Notes them.
+    pub fn set_loops(&mut self, state: StateId, sets: u8) {
+        self.states[state as usize].loops = sets | ASKED;
     }
 
     /// Somebody stands on it.
@@ -148,7 +187,9 @@ impl States {
 
     /// Bytes in memory.
     pub fn memory(&self) -> usize {
-        self.states.len() * (size_of::<State>() + 4 * self.width + 16) + self.threads * size_of::<Thread>()
+        self.states.len() * (size_of::<State>() + 4 * self.width + 16)
+            + self.rare.len() * RARE_BYTES
+            + self.threads * size_of::<Thread>()
     }
 
     /// Drops every state that is neither pinned nor in `also`, and all transitions. Returns the stacks still needed.
@@ -164,6 +205,8 @@ impl States {
         self.rows.truncate((last + 1) * self.width);
         self.rows.shrink_to_fit();
         self.rows[self.width..].fill(UNKNOWN);
+        self.rare.clear();
+        self.rare.shrink_to_fit();
         self.known.clear();
         self.known.shrink_to_fit();
         self.free.clear();
@@ -175,6 +218,7 @@ impl States {
                 self.free.push(id as StateId);
                 continue;
             }
+            self.states[id].loops = 0;
             let hash = hash(&self.states[id].threads);
             self.states[id].twin = self.known.insert(hash, id as StateId).unwrap_or(DEAD);
             self.threads += self.states[id].threads.len();

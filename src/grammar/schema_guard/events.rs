@@ -2,7 +2,7 @@
 
 use super::frames::{Call, EMPTY, Frame, FrameId, From, JoinKind, Lead, Output, Phase, Place, Select, TermKind};
 use super::functions::Kind;
-use super::names::{NONE, NameId, Reading};
+use super::names::{NONE, NameId, Reading, VEILED};
 use super::{SchemaGuard, State};
 
 macro_rules! hooks {
@@ -89,6 +89,8 @@ impl SchemaGuard {
                 }
                 match self.qualifiers(top) {
                     Some(names) => self.known(state, hook, names),
+                    // Nothing in sight has columns: a CTE of the same name hides the only table.
+                    None if self.qualified(top, VEILED).iter().all(|column| *column == NONE) => None,
                     None => Some(self.free(state, hook)),
                 }
             }
@@ -201,12 +203,12 @@ impl SchemaGuard {
             (Hook::CrossJoin, Some(frame)) => self.begin_join(JoinKind::Cross, top, &frame),
             (Hook::NaturalJoin, Some(frame)) => self.begin_join(JoinKind::Natural, top, &frame),
             (Hook::PlainJoin, Some(frame)) => self.begin_join(JoinKind::Plain, top, &frame),
-            (Hook::OnCondition, Some(Frame::Join(join))) if join.must.is_empty() => {
-                self.edit_select(top, &mut |_, select| {
-                    select.in_on = true;
-                    true
-                })
-            }
+            // Columns that are used without a qualifier and come from both sides: only USING merges them.
+            (Hook::OnCondition, Some(Frame::Join(join))) if !join.must.is_empty() => None,
+            (Hook::OnCondition, Some(Frame::Join(_))) => self.edit_select(top, &mut |_, select| {
+                select.in_on = true;
+                true
+            }),
             (Hook::UsingCondition, Some(Frame::Join(_))) => (!self.using_columns(top).is_empty()).then_some(top),
             (Hook::TableCall, Some(Frame::Item(_, From::Nothing))) => Some(top),
             (Hook::Call, frame) => {
@@ -242,7 +244,9 @@ impl SchemaGuard {
             (Hook::Right | Hook::Full, Some(Frame::Join(_))) if !self.is_postgres() => {
                 self.edit_select(top, &mut |_, select| {
                     select.outer = true;
-                    !select.ahead
+                    // `*` then looks for what USING or NATURAL merged by its bare name.
+                    let merged = select.sources.iter().any(|source| source.hidden != 0);
+                    !select.ahead && !(merged && select.outputs.contains(&Output::Star))
                 })
             }
             (Hook::UsingRest, Some(Frame::Join(_))) => (!self.using_columns(top).is_empty()).then_some(top),

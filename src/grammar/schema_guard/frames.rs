@@ -45,8 +45,8 @@ pub struct Source {
 /// What an item of a SELECT list gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Output {
-    /// A column: its name where it has one that can be used, and what its expression holds.
-    Column { name: NameId, aggregate: bool, window: bool },
+    /// A column: its name where it has one that can be used, whether AS gave it, and what its expression holds.
+    Column { name: NameId, alias: bool, aggregate: bool, window: bool },
     /// All columns.
     Star,
     /// All columns of one source.
@@ -114,6 +114,8 @@ pub struct Query {
     pub terms: u8,
     /// The columns of the first term.
     pub outputs: Vec<(NameId, bool, bool)>,
+    /// The names by which ORDER BY of a set operation finds them.
+    pub sortable: Vec<NameId>,
     pub expected: Option<u16>,
     pub forbidden: ListId,
     /// The one SELECT, as ORDER BY sees it.
@@ -123,7 +125,6 @@ pub struct Query {
     pub union: bool,
     /// A term read from the CTE being defined.
     pub recursed: bool,
-    pub first_is_values: bool,
     pub last_is_values: bool,
 }
 
@@ -157,6 +158,8 @@ pub enum Lead {
     Parenthesis,
     /// A bare column and nothing else so far.
     Column(NameId),
+    /// The same in parentheses.
+    Enclosed(NameId),
     /// A name that is an output column only: nothing may follow.
     Alias,
     /// `*` or `t.*`.

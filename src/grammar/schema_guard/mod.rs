@@ -13,10 +13,12 @@ mod events;
 mod frames;
 mod functions;
 mod names;
+mod plans;
 mod queries;
 mod resolve;
 mod sources;
 mod terms;
+mod waiting;
 
 use catalog::Catalog;
 use frames::{EMPTY, Frame, FrameId, Frames, Phase};
@@ -157,18 +159,36 @@ impl SchemaGuard {
     }
 
     fn read(&mut self, byte: u8, state: State) -> Option<State> {
+        // SQLite compares the names of windows as they are written, quotes and all.
+        if let Reading::Free { quote: Quote::Start, hook, .. } | Reading::Known { quote: Quote::Start, hook, .. } =
+            state.reading
+            && hook == Hook::WindowName as u8
+            && !self.is_postgres()
+            && names::opening(byte)
+        {
+            return None;
+        }
         let mut reading = self.names.byte(byte, state.reading)?;
         if let Reading::Free { text, quote, hook } = reading {
             if state.veiled && text != VEILED && !self.is_of_interest(state.top, text) {
                 reading = Reading::Free { text: VEILED, quote, hook };
             }
-            // A closing quote that would end a name that may not be: nothing could follow but the same quote.
+            // A closing quote that would end a name that may not be: only the same quote could follow, and is let
+            // through only towards a name that waits.
             let closed = State { reading, ..state };
-            if matches!(quote, Quote::Closed(_)) && self.leave(Hook::of(hook)?, closed).is_none() {
+            if let Quote::Closed(mark) = quote
+                && self.leave(Hook::of(hook)?, closed).is_none()
+                && !self.wanted(state.top, hook).into_iter().any(|name| self.names.goes_on(text, mark, name))
+            {
                 return None;
             }
         }
         Some(State { reading, ..state })
+    }
+
+    /// Free names that something waits for.
+    fn wanted(&self, top: FrameId, hook: u8) -> Vec<NameId> {
+        if hook == Hook::WindowName as u8 { self.windows_waiting(top) } else { self.waiting(top) }
     }
 
     /// Whether a free name begins like one that the statement waits for or has: then it matters which one it is.
@@ -184,6 +204,11 @@ impl SchemaGuard {
 impl Guard for SchemaGuard {
     fn hooks(&self) -> Vec<String> {
         Hook::NAMES.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    fn fold(&self, byte: u8) -> u8 {
+        // PostgreSQL tells cases apart behind quotes.
+        if self.is_postgres() { byte } else { byte.to_ascii_lowercase() }
     }
 
     fn enter(&mut self, hook: usize, guard: u32) -> Option<u32> {
@@ -203,6 +228,14 @@ impl Guard for SchemaGuard {
         self.move_by(EXIT | hook as u32, guard, |own, state| own.leave(hook, state))
     }
 
+    fn is_blind(&self, guard: u32) -> bool {
+        match self.states[guard as usize].reading {
+            Reading::Nothing => true,
+            Reading::Free { text, quote, .. } => text == VEILED && !matches!(quote, Quote::Start | Quote::Closed(_)),
+            Reading::Known { .. } => false,
+        }
+    }
+
     fn may_end(&mut self, guard: u32) -> bool {
         let state = self.states[guard as usize];
         state.top == EMPTY && state.reading == Reading::Nothing
@@ -211,7 +244,7 @@ impl Guard for SchemaGuard {
     fn next_bytes(&mut self, guard: u32) -> Option<Vec<u8>> {
         let state = self.states[guard as usize];
         let wanted = match state.reading {
-            Reading::Free { .. } => self.waiting(state.top),
+            Reading::Free { hook, .. } => self.wanted(state.top, hook),
             _ => Vec::new(),
         };
         let taken = match state.reading {
@@ -219,6 +252,18 @@ impl Guard for SchemaGuard {
             _ => Vec::new(),
         };
         self.names.next_bytes(state.reading, &wanted, &taken)
+    }
+
+    fn plans(&mut self, guard: u32) -> Vec<String> {
+        let state = self.states[guard as usize];
+        let at_a_table = |hook| hook == Hook::TableName as u8 || hook == Hook::SchemaName as u8;
+        match state.reading {
+            _ if state.pending != NONE => return Vec::new(),
+            Reading::Nothing => {}
+            Reading::Known { quote: Quote::Start, hook, .. } if at_a_table(hook) => {}
+            _ => return Vec::new(),
+        }
+        SchemaGuard::plans(self, state.top)
     }
 
     fn clause(&self) -> Option<(&'static str, &'static str)> {
@@ -229,9 +274,20 @@ impl Guard for SchemaGuard {
         let mut more = 0;
         let mut joining = false;
         let (mut reading, mut derived) = (None, false);
-        let mut at = self.states[guard as usize].top;
+        let top = self.states[guard as usize].top;
+        let mut at = top;
+        // Whether the frame above is a SELECT, which counts its own columns.
+        let mut above = false;
         while let Some((frame, under)) = self.frames.top(at) {
+            let selecting = std::mem::replace(&mut above, matches!(frame, Frame::Select(_)));
             match frame {
+                // A query with so many columns is still to come.
+                Frame::Cte(_, Some(columns), None) if at == top => {
+                    more += 2 * self.frames.names(*columns).len().saturating_sub(1) as u32;
+                }
+                Frame::Query(query) if query.terms == 0 && !selecting => {
+                    more += 2 * u32::from(query.expected.unwrap_or(1).saturating_sub(1));
+                }
                 Frame::Item(_, from) => {
                     joining = true;
                     if let frames::From::Columns { columns, .. } = from {
@@ -266,10 +322,12 @@ impl Guard for SchemaGuard {
                     }
                     let waits = !select.obligations.is_empty()
                         || select.outputs.iter().any(|o| !matches!(o, frames::Output::Column { .. }));
-                    clauses.push(!select.sourced && select.phase == Phase::List && waits);
+                    if select.phase == Phase::List {
+                        clauses.push(!select.sourced && waits);
+                    }
                     if select.phase <= Phase::From && !select.sourced {
                         let coming = (joining || select.sources.is_empty()) && !derived;
-                        let missing = self.missing(select, reading).saturating_sub(usize::from(coming));
+                        let missing = self.missing(at, select, reading).saturating_sub(usize::from(coming));
                         more += JOIN_BYTES * missing as u32;
                         if !coming && self.room(select).is_some_and(|room| room > 0) {
                             more += JOIN_BYTES;

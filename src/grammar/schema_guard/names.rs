@@ -127,6 +127,17 @@ impl Names {
             && !(self.dialect == Dialect::Postgres && text.bytes().any(|b| b.is_ascii_uppercase()))
     }
 
+    /// A name as it is written, in quotes where it needs them.
+    pub fn spelt(&self, name: NameId) -> String {
+        let text = self.text(name);
+        let spoken = text.to_ascii_lowercase();
+        if self.is_plain(name) && !self.half_reserved.contains(&spoken) {
+            text.to_owned()
+        } else {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
+    }
+
     /// The number of a set; none for the empty one.
     pub fn set(&mut self, mut names: Vec<NameId>) -> Option<u32> {
         names.retain(|name| *name != NONE && *name != VEILED);
@@ -249,7 +260,7 @@ impl Names {
                 if bytes.len() >= LONGEST_FREE && !matches!(quote, Quote::Closed(_)) {
                     return None;
                 }
-                bytes.push(byte);
+                bytes.push(if self.dialect == Dialect::Postgres { byte } else { byte.to_ascii_lowercase() });
                 Some(Reading::Free { text: self.raw_text(&bytes), quote, hook })
             }
         }
@@ -307,6 +318,13 @@ impl Names {
                 Some(if exact { self.intern(&text) } else { self.intern(&text.to_ascii_lowercase()) })
             }
         }
+    }
+
+    /// Whether a quoted name of which so much has been read, up to a quote, is the beginning of a name.
+    pub fn goes_on(&self, text: u32, mark: u8, name: NameId) -> bool {
+        let quoted = format!("\"{}\"", self.text(name).replace('"', "\"\""));
+        let read = self.read_so_far(text);
+        mark == b'"' && quoted.as_bytes().strip_prefix(read).is_some_and(|rest| rest.first() == Some(&b'"'))
     }
 
     /// What has been read of a free name, quotes included.
@@ -390,7 +408,7 @@ impl Names {
     }
 }
 
-fn opening(byte: u8) -> bool {
+pub(super) fn opening(byte: u8) -> bool {
     matches!(byte, b'"' | b'`' | b'[' | b'\'')
 }
 

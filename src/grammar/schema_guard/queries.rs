@@ -66,11 +66,10 @@ impl SchemaGuard {
                         phase: Phase::CompoundOrder,
                         sourced: true,
                         outputs: query
-                            .outputs
+                            .sortable
                             .iter()
-                            // SQLite does not find the names that it gives to the columns of VALUES.
-                            .map(|(name, ..)| if query.first_is_values && !self.is_postgres() { NONE } else { *name })
-                            .map(|name| Output::Column { name, aggregate: false, window: false })
+                            .copied()
+                            .map(|name| Output::Column { name, alias: true, aggregate: false, window: false })
                             .collect(),
                         ..Select::default()
                     },
@@ -217,7 +216,7 @@ impl SchemaGuard {
         let mut columns = Vec::new();
         for output in &select.outputs {
             match output {
-                Output::Column { name, aggregate, window } => columns.push((*name, *aggregate, *window)),
+                Output::Column { name, aggregate, window, .. } => columns.push((*name, *aggregate, *window)),
                 Output::Star | Output::StarOf(_) => {
                     for source in &select.sources {
                         if let Output::StarOf(name) = output
@@ -254,8 +253,18 @@ impl SchemaGuard {
         query.last_is_values = values;
         query.single = None;
         if query.terms == 0 {
-            // Nor does it find a column that is no source's of the first term.
-            query.first_is_values = values || select.as_ref().is_none_or(|select| select.sources.is_empty());
+            query.sortable = outputs.iter().map(|(name, ..)| *name).collect();
+            if !self.is_postgres() {
+                // SQLite goes by names that AS gave, or by columns that it finds in the first term's sources: neither
+                // those that it gives to VALUES nor those of a query around.
+                let found = |name: &NameId| {
+                    let named = |output: &Output| matches!(output, Output::Column { name: own, alias: true, .. } if own == name);
+                    select
+                        .as_ref()
+                        .is_some_and(|select| select.outputs.iter().any(named) || self.count(select, *name) == 1)
+                };
+                query.sortable = query.sortable.iter().map(|name| if found(name) { *name } else { NONE }).collect();
+            }
             query.outputs = outputs;
             query.single = select.map(Box::new);
         }

@@ -4,7 +4,7 @@
 use super::SchemaGuard;
 use super::frames::{EMPTY, Frame, FrameId, Lead, Obligation, Output, Phase, Place, Select};
 use super::functions::Kind;
-use super::names::{NONE, NameId, VEILED};
+use super::names::{NONE, NameId};
 use super::terms::Between;
 
 impl SchemaGuard {
@@ -18,7 +18,7 @@ impl SchemaGuard {
     }
 
     /// The sources that a place may look at: in PostgreSQL, an ON condition sees its own join only.
-    fn in_sight<'a>(&self, select: &'a Select) -> &'a [super::frames::Source] {
+    pub(super) fn in_sight<'a>(&self, select: &'a Select) -> &'a [super::frames::Source] {
         let from = if self.is_postgres() && select.in_on { usize::from(select.start) } else { 0 };
         &select.sources[from..]
     }
@@ -30,7 +30,7 @@ impl SchemaGuard {
 
     /// Whether a qualifier may be that of a source still to come: SQLite looks at ON conditions when it has them all,
     /// unless there is an outer join.
-    fn looks_ahead(&self, select: &Select) -> bool {
+    pub(super) fn looks_ahead(&self, select: &Select) -> bool {
         Self::waits(select) || !self.is_postgres() && select.in_on && !select.outer
     }
 
@@ -126,7 +126,12 @@ impl SchemaGuard {
         let fits =
             |aggregate: bool, window: bool| (!aggregate || may_hold.0 && !inside) && (!window || may_hold.1 && !inside);
         let outputs = select.outputs.iter().filter_map(|output| match output {
-            Output::Column { name, aggregate, window } if *name != NONE && fits(*aggregate, *window) => Some(*name),
+            // SQLite looks at names that AS gave, where it does not compare whole expressions.
+            Output::Column { name, alias, aggregate, window }
+                if *name != NONE && (*alias || self.is_postgres()) && fits(*aggregate, *window) =>
+            {
+                Some(*name)
+            }
             _ => None,
         });
         // PostgreSQL refuses a name that two output columns have.
@@ -136,7 +141,7 @@ impl SchemaGuard {
         // SQLite takes the first of equal names: all of them must fit.
         let unfit = |name: NameId| {
             select.outputs.iter().any(|o| {
-                matches!(o, Output::Column { name: own, aggregate, window }
+                matches!(o, Output::Column { name: own, aggregate, window, .. }
                     if *own == name && !fits(*aggregate, *window))
             })
         };
@@ -256,6 +261,8 @@ impl SchemaGuard {
             let lead = match term.lead {
                 Lead::Nothing if alias_only => Lead::Alias,
                 Lead::Nothing => Lead::Column(name),
+                // Both databases name an output column by a column in parentheses too.
+                Lead::Parenthesis => Lead::Enclosed(name),
                 _ => Lead::Other,
             };
             bound = self.lead(bound, term, lead);
@@ -402,74 +409,6 @@ impl SchemaGuard {
             under = self.bind(under, obligation, false)?;
         }
         Some(under)
-    }
-
-    /// How many sources a SELECT's names still need, about: one for each waiting qualifier, or one for bare columns that
-    /// none of those may bring. `coming`: the columns of the source that is being read, as far as they are known.
-    pub(super) fn missing(&self, select: &Select, coming: Option<super::frames::ListId>) -> usize {
-        let mut qualifiers: Vec<NameId> = Vec::new();
-        let mut bare = false;
-        for obligation in &select.obligations {
-            if obligation.qualifier == NONE {
-                bare |= self.count(select, obligation.column) == 0;
-            } else if !select.sources.iter().any(|source| source.name == obligation.qualifier)
-                && !qualifiers.contains(&obligation.qualifier)
-            {
-                qualifiers.push(obligation.qualifier);
-            }
-        }
-        let missing = if qualifiers.is_empty() { usize::from(bare) } else { qualifiers.len() };
-        let Some(columns) = coming else { return missing };
-        let columns = self.frames.names(columns);
-        let serves = |qualifier: &NameId| Self::needed(select, *qualifier).iter().all(|c| columns.contains(c));
-        let helps = if qualifiers.is_empty() {
-            select.obligations.iter().any(|o| o.qualifier == NONE && columns.contains(&o.column))
-        } else {
-            qualifiers.iter().any(serves)
-        };
-        // A source that serves none of them leaves as many, and one more to be read.
-        if helps { missing } else { missing + 1 }
-    }
-
-    /// Qualifiers of the nearest SELECT that no source has yet.
-    pub(super) fn waiting(&self, at: FrameId) -> Vec<NameId> {
-        let Some((select, _)) = self.nearest(at) else { return Vec::new() };
-        let taken = |name: NameId| select.sources.iter().any(|source| source.name == name);
-        let mut names: Vec<NameId> = select.obligations.iter().map(|o| o.qualifier).collect();
-        names.retain(|name| *name != NONE && !taken(*name));
-        names.dedup();
-        names
-    }
-
-    /// Free names that it matters to tell apart: those that wait and those that are taken.
-    pub(super) fn names_of_interest(&self, mut at: FrameId) -> Vec<NameId> {
-        let mut found = Vec::new();
-        let mut waiting = Vec::new();
-        while let Some((frame, under)) = self.frames.top(at) {
-            match frame {
-                Frame::Select(select) => {
-                    let taken = |name: NameId| select.sources.iter().any(|source| source.name == name);
-                    waiting.extend(select.obligations.iter().map(|o| o.qualifier).filter(|name| !taken(*name)));
-                    found.extend(select.sources.iter().map(|source| source.name));
-                    found.extend_from_slice(&select.windows);
-                    found.extend_from_slice(&select.windows_needed);
-                    found.extend_from_slice(self.frames.names(select.forbidden));
-                }
-                Frame::Query(query) => found.extend(query.ctes.iter().map(|(name, _)| *name)),
-                Frame::Cte(name, columns, _) => {
-                    found.push(*name);
-                    found.extend(columns.iter().flat_map(|list| self.frames.names(*list)));
-                }
-                _ => {}
-            }
-            at = under;
-        }
-        found.extend(waiting);
-        found.extend(self.catalog.tables.iter().map(|table| table.name));
-        found.retain(|name| *name != NONE && *name != VEILED);
-        found.sort_unstable();
-        found.dedup();
-        found
     }
 }
 

@@ -70,7 +70,7 @@ impl SchemaGuard {
     /// A number that stands first in GROUP BY or ORDER BY is the place of a column.
     pub(super) fn number_in_term(&mut self, state: State, term: Term) -> Option<State> {
         match (term.kind, term.lead) {
-            (TermKind::Item, _) | (_, Lead::Other | Lead::Column(_)) => {
+            (TermKind::Item, _) | (_, Lead::Other | Lead::Column(_) | Lead::Enclosed(_)) => {
                 let top = self.operand(state.top)?;
                 Some(State { top, ..state })
             }
@@ -99,10 +99,13 @@ impl SchemaGuard {
             let output = match term.lead {
                 Lead::Star => Output::Star,
                 Lead::StarOf(name) => Output::StarOf(name),
-                Lead::Column(name) if term.alias == NONE => {
-                    Output::Column { name, aggregate: term.aggregate, window: term.window }
+                Lead::Column(name) | Lead::Enclosed(name) if term.alias == NONE => {
+                    Output::Column { name, alias: false, aggregate: term.aggregate, window: term.window }
                 }
-                _ => Output::Column { name: term.alias, aggregate: term.aggregate, window: term.window },
+                _ => {
+                    let (name, alias) = (term.alias, term.alias != NONE);
+                    Output::Column { name, alias, aggregate: term.aggregate, window: term.window }
+                }
             };
             if let Output::Column { name, .. } = output
                 && name != NONE

@@ -3,5 +3,6 @@
 mod trie;
 mod vocabulary;
 
+pub(in crate::grammar) use trie::Below;
 pub use trie::TokenTrie;
 pub use vocabulary::Vocabulary;
