@@ -178,12 +178,19 @@ fn rows_become_an_expert_that_answers() {
 #[test]
 fn quickstart_runs_every_step() {
     let world = World::new();
-    let run = world.ok(&["quickstart", "--dir", "quick", "--steps", "4", "--json"]);
+    let run = world.ok(&["quickstart", "--dir", "quick", "--steps", "4", "--questions", "6", "--json"]);
     let answer = json(&run.stdout);
     assert_eq!(answer["schema"], "expert-cli.quickstart/1");
     let verbs: Vec<&str> =
         answer["steps"].as_array().unwrap().iter().map(|step| step["command"][0].as_str().unwrap()).collect();
-    assert_eq!(verbs, ["init", "preprocess", "train", "package", "verify", "install", "chat"]);
+    let chain = ["init", "synthesize", "train", "package", "verify", "install", "eval", "chat", "chat", "chat"];
+    assert_eq!(verbs, chain);
+    assert_eq!((&answer["scores"]["n"], &answer["base_scores"]["n"]), (&6.into(), &6.into()));
+    for answer in answer["answers"].as_array().unwrap() {
+        // Held to the grammar and the shop's tables: whatever is answered, it runs.
+        assert!(answer["sql"].as_str().unwrap().starts_with("SELECT"), "{answer}");
+        assert!(answer["result"]["columns"].is_array(), "{answer}");
+    }
     assert!(world.work().join(answer["package"].as_str().unwrap()).is_file());
     let again = world.run(&["quickstart", "--dir", "quick", "--steps", "4"]);
     assert_eq!(again.code, 2, "{}", again.shown());

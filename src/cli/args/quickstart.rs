@@ -27,4 +27,7 @@ pub struct Args {
     /// Optimiser steps of the training [default: 300; 1500 with --full]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
+    /// Questions that training never sees, to score expert and base with
+    #[arg(long, value_name = "N", default_value_t = 240, value_parser = clap::value_parser!(u64).range(1..))]
+    pub questions: u64,
 }

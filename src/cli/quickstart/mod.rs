@@ -10,9 +10,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::answering::database::execute_sql;
 use super::args::quickstart::Args;
 use super::home::expert_home;
-use super::ui::{Table, Ui};
+
+use super::ui::{RowFormat, Table, Ui};
 use crate::db::{Limits, Source};
 use crate::error::{Problem, Result};
 use crate::fsx;
@@ -24,9 +26,6 @@ const NAME: &str = "expert-quickstart";
 /// Questions written for the training, and steps of it: about a minute on two cores; with `--full` about five.
 const SHORT: (u64, u64) = (4_000, 300);
 const FULL: (u64, u64) = (16_000, 1_500);
-
-/// Questions that training never sees.
-const HELD_OUT: &str = "240";
 
 /// Settings of a short training of the embedded model, measured in `docs/LOG.md`.
 const EMBEDDED_SETTINGS: [&str; 8] = [
@@ -80,7 +79,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
 
     let (count, steps) = if args.full { FULL } else { SHORT };
     let steps = args.steps.unwrap_or(steps).to_string();
-    let count = count.to_string();
+    let (count, asked) = (count.to_string(), args.questions.to_string());
     let dialect = source.dialect().name();
     let base = args.base_model.as_deref().unwrap_or(EMBEDDED);
     let expert = dir.join(NAME);
@@ -98,7 +97,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         "--count",
         &count,
         "--held-out",
-        HELD_OUT,
+        &asked,
         "--seed",
         "1",
         "--output",
@@ -137,7 +136,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     for question in questions(args, &held_out)? {
         let answer = walk.step(&["chat", "--experts", "quickstart", "--db", &db, "--run", "--prompt", &question])?;
         let sql = answer["sql"].as_str().or(answer["text"].as_str()).unwrap_or_default().to_owned();
-        answers.push(json!({"question": question, "sql": sql, "result": answer["result"]}));
+        if !ui.is_json() {
+            ui.data_untrusted(&sql)?;
+            execute_sql(&sql, &source).show(RowFormat::Table, false, ui)?;
+        }
+        answers.push(json!({"question": question, "sql": sql, "result": answer["execution"]}));
     }
     if ui.is_json() {
         let body = json!({
