@@ -246,7 +246,7 @@ impl SchemaGuard {
                     select.outer = true;
                     // `*` then looks for what USING or NATURAL merged by its bare name.
                     let merged = select.sources.iter().any(|source| source.hidden != 0);
-                    !select.ahead && !(merged && select.outputs.contains(&Output::Star))
+                    !(select.ahead || merged && select.outputs.contains(&Output::Star))
                 })
             }
             (Hook::UsingRest, Some(Frame::Join(_))) => (!self.using_columns(top).is_empty()).then_some(top),
