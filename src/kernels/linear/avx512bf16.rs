@@ -15,6 +15,9 @@ const STEP: usize = 32;
 /// Stored rows of a tile.
 const ROWS: usize = 8;
 
+/// How many numbers ahead W is asked for at least: 16 KiB. Eight rows of 256 take less time than memory does to answer.
+const AHEAD: usize = 8192;
+
 /// Whether the processor has what the functions below are compiled for.
 pub(super) fn available() -> bool {
     crate::kernels::simd::level() == crate::kernels::simd::Level::Avx512 && is_x86_feature_detected!("avx512bf16")
@@ -105,7 +108,7 @@ unsafe fn tile<const TILE: usize, const COUNT: usize>(
     let rows: [*const bf16; TILE] = std::array::from_fn(|i| w.wrapping_add(i * k));
     let parts: [*const [[bf16; STEP]; 3]; COUNT] =
         std::array::from_fn(|j| thirds.parts.as_ptr().wrapping_add((first + j) * steps));
-    let next = TILE * k;
+    let next = (TILE * k).max(AHEAD);
     let mut sums = [[_mm512_setzero_ps(); COUNT]; TILE];
     for step in 0..steps {
         let at = step * STEP;
@@ -120,7 +123,7 @@ unsafe fn tile<const TILE: usize, const COUNT: usize>(
         }
         for (sums, row) in sums.iter_mut().zip(rows) {
             let from = row.wrapping_add(at);
-            // SAFETY: masked lanes are not read, the others are numbers of this row; the next tile's rows follow these,
+            // SAFETY: masked lanes are not read, the others are numbers of this row; later tiles' rows follow these,
             // and a prefetch never faults. Both kinds of vector are 512 bits of plain numbers.
             unsafe {
                 _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(next).cast());
