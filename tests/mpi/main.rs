@@ -1,7 +1,7 @@
 //! Two processes under `mpirun`: `cargo test --features mpi --test mpi`. Where there is no `mpirun` every test says so and
 //! passes.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test fails by panicking and reports")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking and reports")]
 
 #[path = "../it/tiny.rs"]
 #[expect(dead_code, reason = "the rows are those of the integration tests")]

@@ -25,7 +25,7 @@ impl Expert {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let processed = dir.path().join("datasets/processed");
-        std::fs::create_dir_all(&processed).unwrap();
+        fsx::create_dir_all(&processed).unwrap();
         tiny::write_model(&dir.path().join("tiny"));
         let lines: Vec<String> = tiny::rows(30)
             .into_iter()
@@ -34,8 +34,8 @@ impl Expert {
                 json!({"text": Layout::Qwen3.render(&prompt, &answer)}).to_string() + "\n"
             })
             .collect();
-        std::fs::write(processed.join("train.jsonl"), lines[..24].concat()).unwrap();
-        std::fs::write(processed.join("val.jsonl"), lines[24..].concat()).unwrap();
+        fsx::write_atomic(&processed.join("train.jsonl"), lines[..24].concat().as_bytes()).unwrap();
+        fsx::write_atomic(&processed.join("val.jsonl"), lines[24..].concat().as_bytes()).unwrap();
         let manifest = json!({
             "name": "expert-tiny", "version": "0.1.0", "schema_version": "2.0", "description": "A test",
             "license": "MIT", "capabilities": ["database:postgres"],
@@ -50,7 +50,7 @@ impl Expert {
                 "save_strategy": "steps", "save_steps": 1, "evaluation_strategy": "steps", "eval_steps": 2,
                 "save_total_limit": null, "seed": 7}},
         });
-        std::fs::write(dir.path().join("manifest.json"), manifest.to_string()).unwrap();
+        fsx::write_atomic(&dir.path().join("manifest.json"), manifest.to_string().as_bytes()).unwrap();
         Self(dir)
     }
 
@@ -164,7 +164,7 @@ fn interrupted_and_resumed_two_processes_end_with_the_same_bytes() {
     let Some(output) = expert.two(&["--output", "whole"]) else { return };
     assert_eq!(code(&output), 0, "{}", text(&output));
     // Killed as by `kill -9` in the third step: the launcher ends the other one.
-    let fail = "EXPERT_FAILPOINT=train.step:3 exec \"$@\"";
+    let fail = "export EXPERT_FAILPOINT=train.step:3; exec \"$@\"";
     let killed = expert.two_with(fail, &["--output", "cut"]).unwrap().output().unwrap();
     assert_ne!(code(&killed), 0, "{}", text(&killed));
     assert!(text(&killed).contains("rank 1") && text(&killed).contains("signal"), "{}", text(&killed));
@@ -187,7 +187,7 @@ fn what_one_process_cannot_do_ends_both() {
     assert_eq!(code(&output), 1, "{}", text(&output));
     assert!(text(&output).contains("process 1 of 2 has other settings, rows or base model"), "{}", text(&output));
     // What is wrong for all is said once.
-    let output = expert.two(&["--output", "none", "--base-model", "/nowhere"]).unwrap();
+    let output = expert.two(&["--output", "none", "--dataset", "nowhere"]).unwrap();
     assert_eq!(code(&output), 3, "{}", text(&output));
     assert_eq!(text(&output).matches("error:").count(), 1, "{}", text(&output));
     // Somebody else holds the folder: only the first of them asks for it.
