@@ -82,7 +82,7 @@ fn check_forward(host: &Decoder, there: &TensorDecoder, adapters: &dyn TensorAda
     let logits = there.logits(host, &batch, adapters).unwrap();
     let want = floats(&golden, "right.logits");
     let vocab = host.vocab_size();
-    for (row, range) in batch.sequences.iter().enumerate() {
+    for (row, range) in batch.sequences.iter().map(|sequence| sequence.rows.clone()).enumerate() {
         let from = row * ids[0].len() * vocab;
         let (got, want) = (&logits[range.start * vocab..range.end * vocab], &want[from..from + range.len() * vocab]);
         assert_close(&format!("{what} row {row}"), got, want, LOGITS);

@@ -9,7 +9,7 @@ use std::ops::Range;
 use candle_core::{D, DType, Device, Tensor};
 
 use crate::error::Result;
-use crate::kernels::attention::Shape;
+use crate::kernels::attention::{Sequence, Shape};
 
 /// Queries of one product.
 const QUERIES: usize = 256;
@@ -92,6 +92,26 @@ fn at(start: usize, range: &Range<usize>) -> Range<usize> {
     start + range.start..start + range.end
 }
 
+/// Keys or values [T, kv_heads·d] that a sequence sees, its prefix in front, and where among them they begin.
+fn seen(x: &Tensor, sequence: &Sequence) -> Result<(Tensor, usize)> {
+    let Sequence { rows, prefix } = sequence;
+    if prefix.is_empty() {
+        return Ok((x.clone(), rows.start));
+    }
+    let parts = [x.narrow(0, prefix.start, prefix.len())?, x.narrow(0, rows.start, rows.len())?];
+    Ok((Tensor::cat(&parts, 0)?, 0))
+}
+
+/// The blocks of a sequence's queries, and the row of the first query's first position: positions count from the start of
+/// the prefix.
+fn blocks_of(shape: Shape, sequence: &Sequence) -> impl Iterator<Item = (Block, Range<usize>)> {
+    let (behind, start) = (sequence.prefix.len(), sequence.rows.start);
+    blocks(shape, behind, behind + sequence.rows.len()).map(move |block| {
+        let own = start + block.queries.start - behind..start + block.queries.end - behind;
+        (block, own)
+    })
+}
+
 /// The queries of one block, `own` in q, over keys and values of one sequence that starts at `start`: (out, lse) by row.
 fn attend(
     shape: Shape,
@@ -111,19 +131,13 @@ fn attend(
     Ok((by_row(&out, block.queries.len(), shape)?, by_row(&lse, block.queries.len(), shape)?))
 }
 
-/// q [T, heads·d], k and v [T, kv_heads·d] → (out [T, heads·d], lse [T, heads]). `sequences` tile 0..T.
-pub fn forward(
-    shape: Shape,
-    sequences: &[Range<usize>],
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-) -> Result<(Tensor, Tensor)> {
+/// q [T, heads·d], k and v [T, kv_heads·d] → (out [T, heads·d], lse [T, heads]). The rows of `sequences` tile 0..T.
+pub fn forward(shape: Shape, sequences: &[Sequence], q: &Tensor, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
     let (mut outs, mut lses) = (Vec::new(), Vec::new());
     for sequence in sequences {
-        for block in blocks(shape, 0, sequence.len()) {
-            let own = at(sequence.start, &block.queries);
-            let (out, lse) = attend(shape, &block, own, sequence.start, (q, k, v))?;
+        let ((k, start), (v, _)) = (seen(k, sequence)?, seen(v, sequence)?);
+        for (block, own) in blocks_of(shape, sequence) {
+            let (out, lse) = attend(shape, &block, own, start, (q, &k, &v))?;
             outs.push(out);
             lses.push(lse);
         }
@@ -143,40 +157,48 @@ pub fn forward_cached(shape: Shape, q: &Tensor, k: &Tensor, v: &Tensor) -> Resul
 }
 
 /// (dq, dk, dv) for the gradient `d_out` of the output.
-pub fn backward(
-    shape: Shape,
-    sequences: &[Range<usize>],
-    kept: &Kept,
-    d_out: &Tensor,
-) -> Result<(Tensor, Tensor, Tensor)> {
+pub fn backward(shape: Shape, sequences: &[Sequence], kept: &Kept, d_out: &Tensor) -> Result<(Tensor, Tensor, Tensor)> {
     let (mut dqs, mut dks, mut dvs) = (Vec::new(), Vec::new(), Vec::new());
+    // What sequences add to the keys and values of their prefixes: (the prefix, dk, dv).
+    let mut shared = Vec::new();
     // Σ over a head of d_out ⊙ out is what softmax takes away from every score's gradient.
     let rows = d_out.dim(0)?;
     let heads = (rows, shape.heads, shape.head_dim);
     let taken = (d_out * &kept.out)?.reshape(heads)?.sum(D::Minus1)?;
     for sequence in sequences {
-        let whole = (shape.kv_heads, sequence.len(), shape.head_dim);
+        let (behind, len) = (sequence.prefix.len(), sequence.prefix.len() + sequence.rows.len());
+        let ((own_k, start), (own_v, _)) = (seen(&kept.k, sequence)?, seen(&kept.v, sequence)?);
+        let whole = (shape.kv_heads, len, shape.head_dim);
         let mut dk = Tensor::zeros(whole, DType::F32, d_out.device())?;
         let mut dv = dk.clone();
-        for block in blocks(shape, 0, sequence.len()) {
-            let (own, seen) = (at(sequence.start, &block.queries), at(sequence.start, &block.keys));
+        for (block, own) in blocks_of(shape, sequence) {
+            let keys = at(start, &block.keys);
             let q = by_key_head(&kept.q, own.clone(), shape, shape.head_dim)?;
             let d_out = by_key_head(d_out, own.clone(), shape, shape.head_dim)?;
             let lse = by_key_head(&kept.lse, own.clone(), shape, 1)?;
             let taken = by_key_head(&taken, own, shape, 1)?;
-            let (k, v) = (keys_by_head(&kept.k, seen.clone(), shape)?, keys_by_head(&kept.v, seen, shape)?);
+            let (k, v) = (keys_by_head(&own_k, keys.clone(), shape)?, keys_by_head(&own_v, keys, shape)?);
             let p = block.scores(shape, &q, &k)?.broadcast_sub(&lse)?.exp()?;
             let dp = d_out.matmul(&v.t()?)?;
             let ds = ((&p * dp.broadcast_sub(&taken)?)? * f64::from(shape.scale))?;
             dqs.push(by_row(&ds.matmul(&k)?, block.queries.len(), shape)?);
-            let after = sequence.len() - block.keys.end;
+            let after = len - block.keys.end;
             let place = |x: Tensor| x.pad_with_zeros(1, block.keys.start, after);
             dk = (dk + place(ds.t()?.contiguous()?.matmul(&q)?)?)?;
             dv = (dv + place(p.t()?.contiguous()?.matmul(&d_out)?)?)?;
         }
-        let flat = |x: &Tensor| x.transpose(0, 1)?.contiguous()?.reshape((sequence.len(), ()));
-        dks.push(flat(&dk)?);
-        dvs.push(flat(&dv)?);
+        let flat = |x: &Tensor| x.transpose(0, 1)?.contiguous()?.reshape((len, ()));
+        let (dk, dv) = (flat(&dk)?, flat(&dv)?);
+        dks.push(dk.narrow(0, behind, sequence.rows.len())?);
+        dvs.push(dv.narrow(0, behind, sequence.rows.len())?);
+        if behind > 0 {
+            shared.push((sequence.prefix.clone(), dk.narrow(0, 0, behind)?, dv.narrow(0, 0, behind)?));
+        }
     }
-    Ok((Tensor::cat(&dqs, 0)?, Tensor::cat(&dks, 0)?, Tensor::cat(&dvs, 0)?))
+    let (mut dk, mut dv) = (Tensor::cat(&dks, 0)?, Tensor::cat(&dvs, 0)?);
+    for (prefix, of_k, of_v) in shared {
+        let place = |x: Tensor| x.pad_with_zeros(0, prefix.start, rows - prefix.end);
+        (dk, dv) = ((dk + place(of_k)?)?, (dv + place(of_v)?)?);
+    }
+    Ok((Tensor::cat(&dqs, 0)?, dk, dv))
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use candle_core::Device;
 
 use super::{attention, cross_entropy, from_host, linear, rms_norm, rope, swiglu, to_host};
-use crate::kernels::attention::{Shape, reference as attention_reference};
+use crate::kernels::attention::{Sequence, Shape, reference as attention_reference};
 use crate::kernels::check::{assert_close, narrow, random64};
 use crate::kernels::linear::{Matrix, Values};
 use crate::kernels::rope::{Table, Turn};
@@ -148,11 +148,12 @@ fn attention_with_packing_groups_and_windows() {
         let (q, k, v) = (numbers(tokens * qw, 1), numbers(tokens * kvw, 2), numbers(tokens * kvw, 3));
         let d_out = numbers(tokens * qw, 4);
         let (tq, tk, tv) = (tensor(&q, &[tokens, qw]), tensor(&k, &[tokens, kvw]), tensor(&v, &[tokens, kvw]));
-        let (out, lse) = attention::forward(shape, sequences, &tq, &tk, &tv).unwrap();
+        let apart: Vec<Sequence> = sequences.iter().cloned().map(Sequence::from).collect();
+        let (out, lse) = attention::forward(shape, &apart, &tq, &tk, &tv).unwrap();
         let expected = attention_reference::forward(shape, sequences, &q, &k, &v);
         check(&out, &expected);
         let kept = attention::Kept { q: tq.clone(), k: tk.clone(), v: tv.clone(), out, lse };
-        let (dq, dk, dv) = attention::backward(shape, sequences, &kept, &tensor(&d_out, &[tokens, qw])).unwrap();
+        let (dq, dk, dv) = attention::backward(shape, &apart, &kept, &tensor(&d_out, &[tokens, qw])).unwrap();
         let expected_gradients = attention_reference::backward(shape, sequences, &q, &k, &v, &d_out);
         check(&dq, &expected_gradients.0);
         check(&dk, &expected_gradients.1);
@@ -169,5 +170,48 @@ fn attention_with_packing_groups_and_windows() {
             );
             check(&out.unwrap(), &expected[first * qw..]);
         }
+    }
+}
+
+/// Sequences behind a shared prefix give what copies of it would: outputs and gradients of queries alike, gradients of the
+/// prefix's keys and values added up.
+#[test]
+fn a_shared_prefix_stands_for_its_copies() {
+    // Rows 0..6 are the prefix; 6..9 and 9..13 go on behind it. The copies: the prefix alone, then each with it in front.
+    let shared = [Sequence::from(0..6), Sequence { rows: 6..9, prefix: 0..6 }, Sequence { rows: 9..13, prefix: 0..6 }];
+    let copies: Vec<usize> = (0..6).chain(0..9).chain(0..6).chain(9..13).collect();
+    let sequences = [0..6, 6..15, 15..25];
+    for window in [None, Some(5)] {
+        let shape = Shape { heads: 4, kv_heads: 2, head_dim: 4, window, scale: 0.5 };
+        let (q, k, v, d_out) = (numbers(13 * 16, 1), numbers(13 * 8, 2), numbers(13 * 8, 3), numbers(13 * 16, 4));
+        let copied = |x: &[f64], width: usize| -> Vec<f64> {
+            copies.iter().flat_map(|row| x[row * width..][..width].to_vec()).collect()
+        };
+        // Gradients come in once for every row: where it is its own, not where it is a copy.
+        let mut once = copied(&d_out, 16);
+        for copy in (6..12).chain(15..21) {
+            once[copy * 16..][..16].fill(0.0);
+        }
+        let (cq, ck, cv) = (copied(&q, 16), copied(&k, 8), copied(&v, 8));
+        let out = attention_reference::forward(shape, &sequences, &cq, &ck, &cv);
+        let (dq, dk, dv) = attention_reference::backward(shape, &sequences, &cq, &ck, &cv, &once);
+        let gathered = |x: &[f64], width: usize, add: bool| -> Vec<f64> {
+            let mut sums = vec![0.0; 13 * width];
+            for (copy, row) in copies.iter().enumerate() {
+                for c in 0..width {
+                    let sum = &mut sums[row * width + c];
+                    *sum = if add { *sum + x[copy * width + c] } else { x[copy * width + c] };
+                }
+            }
+            sums
+        };
+        let (tq, tk, tv) = (tensor(&q, &[13, 16]), tensor(&k, &[13, 8]), tensor(&v, &[13, 8]));
+        let (found, lse) = attention::forward(shape, &shared, &tq, &tk, &tv).unwrap();
+        check(&found, &gathered(&out, 16, false));
+        let kept = attention::Kept { q: tq, k: tk, v: tv, out: found, lse };
+        let found = attention::backward(shape, &shared, &kept, &tensor(&d_out, &[13, 16])).unwrap();
+        check(&found.0, &gathered(&dq, 16, true));
+        check(&found.1, &gathered(&dk, 8, true));
+        check(&found.2, &gathered(&dv, 8, true));
     }
 }

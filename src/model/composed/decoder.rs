@@ -7,7 +7,7 @@ use candle_core::{Device, Tensor};
 use super::layer::{Gamma, Kept, Pass, TensorLayer, TensorLinear};
 use super::sites::{TensorAdapters, TrainableTensorAdapters};
 use crate::error::{Problem, Result};
-use crate::kernels::attention::Shape;
+use crate::kernels::attention::{Sequence, Shape};
 use crate::kernels::composed::rope::Angles;
 use crate::kernels::composed::{attention, cross_entropy, linear, to_host};
 use crate::model::batch::{Batch, LossSum, Noise, Targets};
@@ -93,7 +93,7 @@ impl TensorDecoder {
         &self,
         layer: &TensorLayer,
         x: &Tensor,
-        sequences: &[Range<usize>],
+        sequences: &[Sequence],
         pass: &Pass<'_>,
         adapters: &dyn TensorAdapters,
         training: bool,

@@ -1,12 +1,10 @@
 //! One decoder layer in tensors: the forward returns what the backward beside it needs.
 
-use std::ops::Range;
-
 use candle_core::{Device, Tensor};
 
 use super::sites::{SavedTensors, TensorAdapters, TrainableTensorAdapters};
 use crate::error::Result;
-use crate::kernels::attention::Shape;
+use crate::kernels::attention::{Sequence, Shape};
 use crate::kernels::composed::attention::{self, Kept as KeptAttention};
 use crate::kernels::composed::rope::{self, Angles};
 use crate::kernels::composed::{from_host, linear, rms_norm, swiglu};
@@ -197,7 +195,7 @@ impl TensorLayer {
     pub(super) fn backward(
         &self,
         kept: Kept,
-        sequences: &[Range<usize>],
+        sequences: &[Sequence],
         pass: &Pass<'_>,
         adapters: &mut dyn TrainableTensorAdapters,
         dx: Tensor,
