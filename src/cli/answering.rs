@@ -51,7 +51,7 @@ pub(super) struct Loaded {
     adapter: Option<Adapter>,
     prompts: Prompts,
     /// Both on the device that --device names.
-    there: Option<OnDevice>,
+    there: Option<Arc<OnDevice>>,
     tokenizer: TextTokenizer,
     end_ids: Vec<u32>,
     /// `expert-sql@0.3.0`, an adapter's folder, or the base model's name.
@@ -121,7 +121,8 @@ impl Loaded {
             .keeps_prompts
             .then(|| weights::prompt_folder(&found.base_dir, quantisation, found.adapter_dir.as_deref(), model.exact));
         let adapter = found.adapter_dir.as_deref().map(|dir| Adapter::load(dir, &decoder)).transpose()?;
-        let there = device.map(|device| OnDevice::new(&decoder, adapter.as_ref(), &device)).transpose()?;
+        let there =
+            device.map(|device| OnDevice::new(&decoder, adapter.as_ref(), &device).map(Arc::new)).transpose()?;
         let end_ids = end_ids(&found.base_dir, &tokenizer, layout)?;
         let choice = grammars::choose(sampling, manifest, &dialect)?;
         settings.grammar = choice.setting();
@@ -159,7 +160,7 @@ impl Loaded {
                 decoder: &self.decoder,
                 adapter: self.adapter.as_ref(),
                 prompts: Some(&self.prompts),
-                there: self.there.as_ref(),
+                there: self.there.as_deref(),
             },
             vocabulary: &self.tokenizer,
             layout: self.layout,

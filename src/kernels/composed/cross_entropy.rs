@@ -9,8 +9,18 @@ use crate::kernels::cross_entropy::{LOGIT_BYTES, Sums};
 /// h [targets, hidden], labels `[targets]` below vocab, head [vocab, hidden] → the loss sums, and if asked the gradient of
 /// Σ −log p(label) with respect to h, [targets, hidden].
 pub fn forward_backward(h: &Tensor, labels: &[u32], head: &Tensor, gradient: bool) -> Result<(Sums, Option<Tensor>)> {
-    let vocab = head.dim(0)?;
-    let chunk = (LOGIT_BYTES / 4 / vocab.max(1)).max(1);
+    let chunk = (LOGIT_BYTES / 4 / head.dim(0)?.max(1)).max(1);
+    in_chunks(h, labels, head, gradient, chunk)
+}
+
+/// [`forward_backward`], so many targets at a time.
+pub(super) fn in_chunks(
+    h: &Tensor,
+    labels: &[u32],
+    head: &Tensor,
+    gradient: bool,
+    chunk: usize,
+) -> Result<(Sums, Option<Tensor>)> {
     let mut sums = Sums::default();
     let mut parts = Vec::new();
     for first in (0..labels.len()).step_by(chunk) {
