@@ -1,6 +1,6 @@
 //! Processes with a GPU each: gradients are added up by NCCL between the GPUs, everything small goes through MPI.
 //!
-//! Built and linked without a GPU; what was run on one says `docs/GPU.md`.
+//! Not built or run yet: see `docs/GPU.md`.
 
 use std::sync::Arc;
 
