@@ -5,6 +5,7 @@
 //! here are values and gradients.
 
 mod branch;
+mod composed;
 mod config;
 mod dropout;
 mod files;
@@ -12,6 +13,7 @@ mod full;
 
 use std::path::Path;
 
+pub use composed::{OnDevice, TensorAdapter};
 pub use config::AdapterConfig;
 pub use full::FullWeights;
 

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::args::chat::{ModelArgs, SamplingArgs, SourceArgs};
-use super::command_line::{check_device, flag};
+use super::command_line::{device, flag};
 use super::home::{expert_home, find_base};
 use super::ui::{Table, Ui};
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, OnDevice};
 use crate::data::shots::Shots;
 use crate::data::template::Layout;
 use crate::data::tokenizer::TextTokenizer;
@@ -50,6 +50,8 @@ pub(super) struct Loaded {
     exact: bool,
     adapter: Option<Adapter>,
     prompts: Prompts,
+    /// Both on the device that --device names.
+    there: Option<Arc<OnDevice>>,
     tokenizer: TextTokenizer,
     end_ids: Vec<u32>,
     /// `expert-sql@0.3.0`, an adapter's folder, or the base model's name.
@@ -77,7 +79,7 @@ pub(super) struct Found {
 impl Loaded {
     /// Finds and loads who the flags name. What `previous` holds is used again where it is the same base model.
     pub fn new(model: &ModelArgs, sampling: &SamplingArgs, previous: Option<&Loaded>, ui: &Ui) -> Result<Self> {
-        check_device(&model.device)?;
+        let device = device(&model.device, 0)?;
         if model.experts.is_none() && model.adapter.is_none() && model.base_model.is_none() {
             ui.note(&format!(
                 "nobody is named: the small embedded model {EMBEDDED} answers; --experts takes an expert, --base-model a \
@@ -119,6 +121,8 @@ impl Loaded {
             .keeps_prompts
             .then(|| weights::prompt_folder(&found.base_dir, quantisation, found.adapter_dir.as_deref(), model.exact));
         let adapter = found.adapter_dir.as_deref().map(|dir| Adapter::load(dir, &decoder)).transpose()?;
+        let there =
+            device.map(|device| OnDevice::new(&decoder, adapter.as_ref(), &device).map(Arc::new)).transpose()?;
         let end_ids = end_ids(&found.base_dir, &tokenizer, layout)?;
         let choice = grammars::choose(sampling, manifest, &dialect)?;
         settings.grammar = choice.setting();
@@ -135,6 +139,7 @@ impl Loaded {
             exact: model.exact,
             adapter,
             prompts: Prompts::new(folder.transpose()?),
+            there,
             tokenizer,
             end_ids,
             name: found.name,
@@ -151,7 +156,12 @@ impl Loaded {
     /// A conversation with it.
     pub fn conversation(&self, keep_first_logits: bool) -> Conversation<'_, Adapted<'_>, TextTokenizer> {
         Conversation {
-            model: Adapted { decoder: &self.decoder, adapter: self.adapter.as_ref(), prompts: Some(&self.prompts) },
+            model: Adapted {
+                decoder: &self.decoder,
+                adapter: self.adapter.as_ref(),
+                prompts: Some(&self.prompts),
+                there: self.there.as_deref(),
+            },
             vocabulary: &self.tokenizer,
             layout: self.layout,
             dialect: self.dialect.clone(),
@@ -167,8 +177,8 @@ impl Loaded {
     /// A conversation with the base model alone, asked as [`Loaded::conversation`] asks the expert.
     pub fn conversation_of_base(&self) -> Conversation<'_, Adapted<'_>, TextTokenizer> {
         let with_expert = self.conversation(false);
-        let alone = Adapted { decoder: &self.decoder, adapter: None, prompts: None };
-        Conversation { model: alone, trained: false, ..with_expert }
+        let model = Adapted { adapter: None, prompts: None, ..with_expert.model };
+        Conversation { model, trained: false, ..with_expert }
     }
 
     /// Whether an expert answers, not the base model alone.
@@ -471,23 +481,5 @@ pub(super) fn warn_about(answer: &Answer, ui: &Ui) {
     }
     if answer.has_more {
         ui.note("more statements followed the first; --json has the whole text");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Exit;
-
-    #[test]
-    fn devices() {
-        for device in ["", "auto", "cpu"] {
-            assert!(check_device(device).is_ok());
-        }
-        for (device, exit) in
-            [("cuda", Exit::Resource), ("cuda:1", Exit::Resource), ("gpu", Exit::Usage), ("cuda:x", Exit::Usage)]
-        {
-            assert_eq!(crate::error::classify(&check_device(device).unwrap_err()).0, exit);
-        }
     }
 }

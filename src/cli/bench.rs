@@ -14,9 +14,9 @@ use super::answering::weights::{load_decoder, quantisation};
 use super::answering::{Found, Loaded, find};
 use super::args::bench::Args;
 use super::args::chat::SamplingArgs;
-use super::command_line::check_device;
+use super::command_line::device;
 use super::ui::{Table, Ui};
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, OnDevice};
 use crate::data::tokenizer::{self, TextTokenizer};
 use crate::error::{Problem, Result};
 use crate::generate::decode::{Adapted, NextLogits as _};
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     if let (Some(shape), Some(dir)) = (&args.make_model, &args.model.base_model) {
         return make_model(shape, Path::new(dir), ui);
     }
-    check_device(&args.model.device)?;
+    let device = device(&args.model.device, 0)?;
     let begun = Instant::now();
     let Found { name, manifest, adapter_dir, base_dir, .. } = find(&args.model)?;
     let (manifest, entry) = manifest.as_ref().map(|(manifest, entry)| (manifest, entry)).unzip();
@@ -46,10 +46,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     }
     let weight_bytes = decoder.weight_bytes();
     let adapter = adapter_dir.as_deref().map(|dir| Adapter::load(dir, &decoder)).transpose()?;
+    let there = device.map(|device| OnDevice::new(&decoder, adapter.as_ref(), &device)).transpose()?;
     // A folder of weights alone can be measured too: prompts are random ids either way.
     let has_tokenizer = base_dir.join("tokenizer.json").is_file();
     let tokenizer = has_tokenizer.then(|| TextTokenizer::load(&base_dir)).transpose()?;
-    let model = Adapted { decoder: &decoder, adapter: adapter.as_ref(), prompts: None };
+    let model = Adapted { decoder: &decoder, adapter: adapter.as_ref(), prompts: None, there: there.as_ref() };
     let length = (args.prompt_tokens + args.answer_tokens) as usize;
     if length > model.max_positions() {
         return Err(Problem::usage(format!(

@@ -1,6 +1,7 @@
 //! The command line as text: what was typed, quoted for a shell, so that a `next:` line or a hint can be pasted; errors of
 //! parsing it; and the devices it may name. Called by the verbs and by [`super::main`].
 
+use candle_core::Device;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::ui::Ui;
@@ -39,18 +40,30 @@ pub(super) fn typed_command(arguments: impl Iterator<Item = String>, without: &[
     command.join(" ")
 }
 
-/// Checks `--device`. A word that is no device is a wrong command line (exit 2); a GPU is a resource that this build does
-/// not have (exit 4).
-pub(super) fn check_device(device: &str) -> Result<()> {
-    match device {
-        "" | "auto" | "cpu" => Ok(()),
-        cuda if cuda == "cuda" || cuda.strip_prefix("cuda:").is_some_and(|n| n.parse::<u32>().is_ok()) => {
-            Err(Problem::resource(format!("--device {cuda}: this build computes on the CPU only"))
-                .hint("leave --device out, or give --device cpu")
-                .into())
+/// What `--device` names; none is the CPU with our own kernels. A word that is no device is a wrong command line (exit 2);
+/// a GPU that is not there, or that this build knows nothing of, is a missing resource (exit 4). `number` is the GPU that
+/// `cuda` alone means.
+pub(super) fn device(name: &str, number: usize) -> Result<Option<Device>> {
+    let number = match (name, name.strip_prefix("cuda:").map(str::parse)) {
+        ("" | "auto" | "cpu", _) => return Ok(None),
+        ("cuda", _) => number,
+        (_, Some(Ok(number))) => number,
+        _ => {
+            return Err(Problem::usage(format!("`{name}` is no device"))
+                .hint("--device takes auto, cpu, cuda or cuda:N")
+                .into());
         }
-        other => Err(Problem::usage(format!("`{other}` is no device"))
-            .hint("--device takes auto, cpu, cuda or cuda:N")
+    };
+    if !cfg!(feature = "cuda") {
+        return Err(Problem::resource(format!("--device {name}: this build computes on the CPU only"))
+            .hint("leave --device out, or give --device cpu; `scripts/build-cuda.sh` makes a build for GPUs")
+            .into());
+    }
+    match Device::new_cuda(number) {
+        Ok(device) => Ok(Some(device)),
+        Err(error) => Err(Problem::resource(format!("--device {name}: there is no GPU {number} to compute on"))
+            .detail(error.to_string())
+            .hint("leave --device out, or give --device cpu")
             .into()),
     }
 }
@@ -128,7 +141,7 @@ mod tests {
 
     #[test]
     fn devices() {
-        for (device, exit) in [
+        for (name, exit) in [
             ("auto", None),
             ("cpu", None),
             ("cuda", Some(Exit::Resource)),
@@ -136,8 +149,8 @@ mod tests {
             ("cuda:x", Some(Exit::Usage)),
             ("gpu", Some(Exit::Usage)),
         ] {
-            let found = check_device(device).err().map(|error| crate::error::classify(&error).0);
-            assert_eq!(found, exit, "{device}");
+            let found = device(name, 0).err().map(|error| crate::error::classify(&error).0);
+            assert_eq!(found, exit, "{name}");
         }
     }
 }

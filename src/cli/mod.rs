@@ -20,6 +20,7 @@ mod list;
 mod package;
 mod preprocess;
 mod quickstart;
+mod ranks;
 mod report;
 mod show;
 mod synthesize;
@@ -43,16 +44,19 @@ pub fn main() -> u8 {
         }
     };
     let ui = Ui::new(&cli.global);
-    match dispatch(cli.command, &ui) {
-        Ok(()) => 0,
-        Err(error) => {
-            let (exit, hint) = classify(&error);
-            if !error.downcast_ref::<Problem>().is_some_and(Problem::is_reported) {
-                ui.error(&error, exit, hint.as_deref());
-            }
-            exit.code()
+    let error = match dispatch(cli.command, &ui) {
+        Ok(()) => {
+            ranks::end(None);
+            return 0;
         }
+        Err(error) => error,
+    };
+    let (exit, hint) = classify(&error);
+    if !error.downcast_ref::<Problem>().is_some_and(Problem::is_reported) {
+        ui.error(&error, exit, hint.as_deref());
     }
+    ranks::end(Some(exit));
+    exit.code()
 }
 
 /// What a verb that was run by another verb did.

@@ -4,14 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use candle_core::Device;
 use serde_json::{Value, json};
 
 use super::args::train::Args;
-use super::command_line::{check_device, flag, resume_command, typed_command};
+use super::command_line::{device, flag, resume_command, typed_command};
 use super::home::expert_home;
+use super::ranks;
 use super::ui::{Progress, Table, Ui};
 use crate::error::{Exit, Problem, Result};
 use crate::train::folder::Resume;
+use crate::train::group::Group;
 use crate::train::job::{Job, Loaded, Request};
 use crate::train::metrics::{Record, anonymous_mib, peak_rss_mib, rss_mib};
 use crate::train::observer::Observer;
@@ -20,14 +23,20 @@ use crate::train::run::Outcome;
 use crate::train::settings::parse_assignment;
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
-    check_device(&args.device)?;
-    let job = Job::new(request(args)?)?;
+    let device = device(&args.device, ranks::on_this_machine())?;
+    let group = ranks::join(device.as_ref())?;
+    let ui = ranks::console(&*group, ui);
+    ranks::said_once(&*group, &ui, train(args, device, &*group, &ui))
+}
+
+fn train(args: &Args, device: Option<Device>, group: &dyn Group, ui: &Ui) -> Result<()> {
+    let job = Job::new(Request { device, ..request(args, group)? })?;
     show_settings(&job, ui);
     let mut loaded = job.load()?;
     for note in &loaded.notes {
         ui.warn(note);
     }
-    show_rows(&loaded, ui);
+    show_rows(&loaded, group, ui);
     if !args.ignore_memory
         && let Some(free) = available_mib()
     {
@@ -44,13 +53,13 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let output = loaded.output.clone();
     let total = loaded.plan.total_steps;
     let mut watcher = Watcher { ui, bar: ui.progress(total, "step"), line: Line::default() };
-    let outcome = loaded.train(resume.as_ref(), args.restart, &mut watcher, &stop);
+    let outcome = loaded.train(resume.as_ref(), args.restart, group, &mut watcher, &stop);
     let line = std::mem::take(&mut watcher.line);
     drop(watcher);
     finish(args, outcome?, &output, &line, ui)
 }
 
-fn request(args: &Args) -> Result<Request> {
+fn request(args: &Args, group: &dyn Group) -> Result<Request> {
     let mut flags = serde_json::Map::new();
     for assignment in &args.set {
         let (key, value) = parse_assignment(assignment)?;
@@ -71,7 +80,9 @@ fn request(args: &Args) -> Result<Request> {
         new_tokenizer: args.new_tokenizer,
         flags,
         home: expert_home(),
-        read_only: args.dry_run,
+        read_only: args.dry_run || group.rank() > 0,
+        processes: group.size(),
+        device: None,
     })
 }
 
@@ -94,7 +105,7 @@ fn show_settings(job: &Job, ui: &Ui) {
     }
 }
 
-fn show_rows(loaded: &Loaded, ui: &Ui) {
+fn show_rows(loaded: &Loaded, group: &dyn Group, ui: &Ui) {
     let plan = &loaded.plan;
     let rows = &plan.rows;
     let validation = plan.validation.as_ref().map_or(String::new(), |v| format!(", {} for validation", v.used));
@@ -108,11 +119,15 @@ fn show_rows(loaded: &Loaded, ui: &Ui) {
     ui.note(&format!(
         "{} steps of up to {} rows, {} an epoch; {} trainable parameters; about {:.0} MiB of memory",
         plan.total_steps,
-        loaded.settings.batch_size * loaded.settings.gradient_accumulation_steps,
+        loaded.settings.batch_size * loaded.settings.gradient_accumulation_steps * group.size(),
         plan.steps_per_epoch,
         plan.trainable_parameters,
         plan.memory.total
     ));
+    if group.size() > 1 {
+        let (rows, times) = (loaded.settings.batch_size, loaded.settings.gradient_accumulation_steps);
+        ui.note(&format!("{} processes, each {times} × {rows} rows a step and that much memory", group.size()));
+    }
 }
 
 fn dry_run(loaded: &mut Loaded, ui: &Ui) -> Result<()> {

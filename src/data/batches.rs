@@ -22,7 +22,7 @@ pub struct Batching {
     pub seed: u64,
     /// Rows per batch.
     pub batch_size: usize,
-    /// Batches per optimiser step.
+    /// Batches per optimiser step, over all processes.
     pub accumulation: usize,
     /// Pack examples into rows of at most this many tokens.
     pub packing: Option<usize>,
@@ -30,6 +30,14 @@ pub struct Batching {
     pub share: bool,
     /// Put rows of similar length into the same step.
     pub group_by_length: bool,
+}
+
+impl Batching {
+    /// The same where a step's batches are shared out to so many processes, each with its own `accumulation`.
+    #[must_use]
+    pub fn across(self, processes: usize) -> Self {
+        Self { accumulation: self.accumulation * processes, ..self }
+    }
 }
 
 /// How many tokens an example has.

@@ -211,7 +211,7 @@ mod tests {
     /// Logits behind a prompt, and how many of its tokens were not computed.
     fn ask(decoder: &Decoder, prompts: &Prompts, ids: &[u32], shared: usize) -> (Vec<f32>, usize) {
         let known = prompts.beginning(ids, shared, decoder).len();
-        let model = Adapted { decoder, adapter: None, prompts: Some(prompts) };
+        let model = Adapted { decoder, adapter: None, prompts: Some(prompts), there: None };
         let mut caches = [model.new_cache()];
         (model.prompts(&[(ids, shared)], &mut caches).unwrap().concat(), known)
     }

@@ -22,6 +22,15 @@ impl Table {
         Self { cos, sin, half: frequencies.len() }
     }
 
+    /// cos and sin of rows at these positions, [rows, half] each.
+    pub fn rows(&self, positions: &[u32]) -> (Vec<f32>, Vec<f32>) {
+        let pick = |from: &[f32]| {
+            let row = |p: &u32| &from[*p as usize * self.half..][..self.half];
+            positions.iter().flat_map(row).copied().collect()
+        };
+        (pick(&self.cos), pick(&self.sin))
+    }
+
     /// Number of positions.
     pub fn positions(&self) -> usize {
         self.cos.len() / self.half.max(1)

@@ -21,11 +21,11 @@ use crate::kernels::{attention, cross_entropy, linear, rms_norm, team};
 #[derive(Debug)]
 pub struct Decoder {
     config: Config,
-    embedding: Weight,
-    layers: Vec<Layer>,
-    final_norm: Vec<f32>,
+    pub(super) embedding: Weight,
+    pub(super) layers: Vec<Layer>,
+    pub(super) final_norm: Vec<f32>,
     /// None: the head is the embedding.
-    head: Option<Weight>,
+    pub(super) head: Option<Weight>,
     /// Rotary angles as far as they were needed.
     table: Mutex<Arc<Table>>,
     checkpointing: Checkpointing,
@@ -147,7 +147,7 @@ impl Decoder {
     }
 
     /// Rotary angles for positions up to and including the highest of `positions`.
-    fn table(&self, positions: &[u32]) -> Arc<Table> {
+    pub(super) fn table(&self, positions: &[u32]) -> Arc<Table> {
         let needed = positions.iter().max().map_or(1, |p| *p as usize + 1);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.positions() < needed {
@@ -156,18 +156,22 @@ impl Decoder {
         Arc::clone(&table)
     }
 
+    /// Refuses ids that the embedding has no row for.
+    pub(super) fn check_ids(&self, ids: &[u32]) -> Result<()> {
+        let vocab = self.config.vocab_size;
+        match ids.iter().find(|id| **id as usize >= vocab) {
+            Some(id) => Err(Problem::input(format!("token id {id} is beyond the model's {vocab} ids"))
+                .hint("the tokenizer and the weights must belong to the same model")
+                .into()),
+            None => Ok(()),
+        }
+    }
+
     fn embed(&self, ids: &[u32]) -> Result<Vec<f32>> {
+        self.check_ids(ids)?;
         let hidden = self.config.hidden_size;
         let mut x = vec![0.0; ids.len() * hidden];
         for (row, id) in x.chunks_exact_mut(hidden).zip(ids) {
-            if *id as usize >= self.config.vocab_size {
-                return Err(Problem::input(format!(
-                    "token id {id} is beyond the model's {} ids",
-                    self.config.vocab_size
-                ))
-                .hint("the tokenizer and the weights must belong to the same model")
-                .into());
-            }
             self.embedding.matrix().widen_row(*id as usize, row);
         }
         Ok(x)
@@ -225,7 +229,7 @@ impl Decoder {
         Ok(x)
     }
 
-    fn check(&self, batch: &Batch, targets: &Targets) -> Result<()> {
+    pub(super) fn check(&self, batch: &Batch, targets: &Targets) -> Result<()> {
         let bad_label = targets.labels.iter().find(|label| **label as usize >= self.config.vocab_size);
         let bad_position = targets.positions.iter().find(|p| **p >= batch.len());
         if targets.positions.is_empty() || bad_label.is_some() || bad_position.is_some() {
@@ -410,7 +414,7 @@ impl Decoder {
 }
 
 /// (sequence id, offset in the sequence) of every row.
-fn row_keys(batch: &Batch) -> Vec<(u64, u32)> {
+pub(super) fn row_keys(batch: &Batch) -> Vec<(u64, u32)> {
     let sequences = batch.sequences.iter().zip(&batch.sequence_ids);
     let offsets = |s: &Sequence| s.prefix.len() as u32..(s.prefix.len() + s.rows.len()) as u32;
     sequences.flat_map(|(sequence, id)| offsets(sequence).map(move |offset| (*id, offset))).collect()

@@ -6,6 +6,7 @@
 
 mod batch;
 mod checkpointing;
+pub mod composed;
 mod config;
 mod decoder;
 mod embedded;

@@ -2,11 +2,16 @@
 //! which ones go, what `final` and `adapter` hold.
 //!
 //! `LATEST` and `BEST` hold the name of a checkpoint and are replaced atomically after the checkpoint they name is on
-//! disk. Everything here happens under the run's lock.
+//! disk. Whoever holds the run's lock writes; a process that only takes part in the run holds none, and all that writes
+//! does nothing there.
 
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{self, Progress, TRAINING_ARGS};
+use super::group::Group;
+use super::metrics::Metrics;
+use super::optim::Optimizer;
+use super::report;
 use super::student::Student;
 use crate::error::{Problem, Result};
 use crate::fsx;
@@ -24,11 +29,12 @@ pub enum Resume {
     At(PathBuf),
 }
 
-/// The folder of one run, locked.
+/// The folder of one run.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    _lock: fsx::Lock,
+    /// None: another process of the group holds it.
+    lock: Option<fsx::Lock>,
 }
 
 impl RunFolder {
@@ -36,7 +42,16 @@ impl RunFolder {
     pub fn open(path: &Path) -> Result<Self> {
         let lock = fsx::Lock::try_acquire(&path.join(LOCK), &format!("the run in {}", path.display()))?;
         fsx::sweep(path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock: Some(lock) })
+    }
+
+    /// Opens the folder where this process is the group's first; the others only know where it is.
+    pub fn open_for(group: &dyn Group, path: &Path) -> Result<Self> {
+        if group.rank() == 0 { Self::open(path) } else { Ok(Self { path: path.to_owned(), lock: None }) }
+    }
+
+    fn writes(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Its path.
@@ -46,6 +61,9 @@ impl RunFolder {
 
     /// Refuses a folder that holds a run already: nothing is overwritten unasked.
     pub fn must_be_empty(&self) -> Result<()> {
+        if !self.writes() {
+            return Ok(());
+        }
         let mut held: Vec<String> = self.checkpoints()?.iter().map(|(_, path)| path.display().to_string()).collect();
         let last = self.path.join("final");
         held.extend(last.exists().then(|| last.display().to_string()));
@@ -60,10 +78,13 @@ impl RunFolder {
 
     /// Deletes the run that is there.
     pub fn clear(&self) -> Result<()> {
+        if !self.writes() {
+            return Ok(());
+        }
         for (_, path) in self.checkpoints()? {
             fsx::remove(&path)?;
         }
-        for name in [LATEST, BEST, "final", "adapter", TRAINING_ARGS, super::metrics::FILE, super::report::FILE] {
+        for name in [LATEST, BEST, "final", "adapter", TRAINING_ARGS, super::metrics::FILE, report::FILE] {
             fsx::remove(&self.path.join(name))?;
         }
         Ok(())
@@ -113,6 +134,56 @@ impl RunFolder {
             .into())
     }
 
+    /// The checkpoint that rank 0 would go on from, for every process of the group. The others read it where they see the
+    /// same path.
+    pub fn find_for(
+        &self,
+        group: &dyn Group,
+        resume: &Resume,
+        note: &mut dyn FnMut(&str),
+    ) -> Result<(PathBuf, Progress)> {
+        let mut found = if self.writes() { Some(self.find(resume, note)?) } else { None };
+        let path = found.as_ref().map(|(path, _)| path.to_string_lossy().into_owned());
+        let mut path = path.unwrap_or_default().into_bytes();
+        group.broadcast(&mut path)?;
+        match found.take() {
+            Some(found) => Ok(found),
+            None => self.find(&Resume::At(String::from_utf8_lossy(&path).into_owned().into()), note),
+        }
+    }
+
+    /// Writes the settings of the run.
+    pub fn write_settings(&self, training_args: &serde_json::Value) -> Result<()> {
+        if !self.writes() {
+            return Ok(());
+        }
+        checkpoint::write_json(&self.path.join(TRAINING_ARGS), training_args)
+    }
+
+    /// The run's metrics, cut back to `step`.
+    pub fn metrics(&self, step: u64) -> Result<Metrics> {
+        if self.writes() { Metrics::open(&self.path, step) } else { Ok(Metrics::nowhere()) }
+    }
+
+    /// Writes the checkpoint of `progress.step` and returns its folder.
+    pub fn save(
+        &self,
+        student: &dyn Student,
+        optimizer: &Optimizer,
+        progress: Progress,
+        training_args: &serde_json::Value,
+    ) -> Result<PathBuf> {
+        if !self.writes() {
+            return Ok(checkpoint::folder(&self.path, progress.step));
+        }
+        checkpoint::write(&self.path, student, optimizer, progress, training_args)
+    }
+
+    /// Draws the curves so far.
+    pub fn report(&self) -> Result<()> {
+        if self.writes() { report::write(&self.path) } else { Ok(()) }
+    }
+
     /// The step that LATEST or BEST names.
     fn pointer(&self, name: &str) -> Option<u64> {
         let text = fsx::read_text(&self.path.join(name)).ok()?;
@@ -131,6 +202,9 @@ impl RunFolder {
     /// Names the latest and the best checkpoint, then deletes the oldest ones beyond `limit`; the latest and the best
     /// always stay. Checkpoints of a later step are left to the run that will reach them.
     pub fn keep(&self, step: u64, best: Option<u64>, limit: Option<usize>) -> Result<()> {
+        if !self.writes() {
+            return Ok(());
+        }
         self.point(BEST, best)?;
         self.point(LATEST, Some(step))?;
         fsx::failpoint("train.before_prune");
@@ -153,8 +227,11 @@ impl RunFolder {
     /// Publishes `final` (what was trained, and the settings) and, of an adapter, `adapter` (nothing else) from a
     /// checkpoint.
     pub fn publish(&self, student: &dyn Student, from: &Path, training_args: &serde_json::Value) -> Result<PathBuf> {
-        checkpoint::inspect(from)?;
         let target = self.path.join("final");
+        if !self.writes() {
+            return Ok(target);
+        }
+        checkpoint::inspect(from)?;
         for (name, with_args) in [("final", true), ("adapter", false)] {
             if !with_args && !student.is_adapter() {
                 continue;

@@ -3,17 +3,18 @@
 
 use std::path::PathBuf;
 
+use candle_core::Device;
 use safetensors::SafeTensors;
 
 use super::model_folder::{ModelFolder, SaveDtype};
 use super::optim::{self, Hyper, Optimizer, Rule};
 use super::schedule::{Schedule, Shape};
-use super::student::{AdapterOn, Student, WholeModel};
+use super::student::{AdapterOn, AdapterThere, Student, WholeModel};
 use crate::adapter::{Adapter, FullWeights};
 use crate::data::batches::collate;
 use crate::data::examples::Examples;
 use crate::fsx;
-use crate::model::{Batch, Decoder, LossSum, Noise, Targets};
+use crate::model::{Batch, Checkpointing, Decoder, LossSum, Noise, Targets};
 
 /// Largest difference of a loss or a gradient norm (measured by the fixtures: 1.4e-6 between attention kernels).
 const LOSS: f64 = 1e-5;
@@ -53,13 +54,17 @@ fn batch(tensors: &SafeTensors<'_>, k: usize) -> (Batch, Targets) {
     (batch, targets)
 }
 
-fn five_steps(adapter: &str) {
+/// Computed by our kernels, or in tensors on a candle device as a GPU would.
+fn five_steps(adapter: &str, device: Option<Device>) {
     let root = fixtures();
     let bytes = fsx::read(&root.join(format!("golden/tiny-qwen3/{adapter}/train.safetensors"))).unwrap();
     let golden = SafeTensors::deserialize(&bytes).unwrap();
     let decoder = Decoder::load(&root.join("tiny-qwen3")).unwrap();
     let mut loaded = Adapter::load(&root.join(format!("golden/tiny-qwen3/{adapter}-adapter")), &decoder).unwrap();
-    let mut student = AdapterOn { decoder: &decoder, adapter: &mut loaded };
+    let mut student: Box<dyn Student> = match device {
+        None => Box::new(AdapterOn { decoder: &decoder, adapter: &mut loaded }),
+        Some(device) => Box::new(AdapterThere::new(&decoder, &mut loaded, Checkpointing::Off, &device).unwrap()),
+    };
     let hyper = Hyper { rule: Rule::AdamW, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.01 };
     let mut optimizer = Optimizer::new(hyper, student.params());
     let schedule = Schedule {
@@ -163,22 +168,29 @@ fn golden_batches_add_up_however_they_are_cut() {
 
 #[test]
 fn golden_five_steps_of_dora() {
-    five_steps("dora");
+    five_steps("dora", None);
+}
+
+#[test]
+fn golden_five_steps_in_tensors() {
+    for adapter in ["dora", "lora", "rslora", "pattern"] {
+        five_steps(adapter, Some(Device::Cpu));
+    }
 }
 
 #[test]
 fn golden_five_steps_of_lora() {
-    five_steps("lora");
+    five_steps("lora", None);
 }
 
 #[test]
 fn golden_five_steps_of_rank_stabilised_lora() {
-    five_steps("rslora");
+    five_steps("rslora", None);
 }
 
 #[test]
 fn golden_five_steps_of_dora_with_patterns() {
-    five_steps("pattern");
+    five_steps("pattern", None);
 }
 
 /// One optimiser step on all weights, decay on the matrices only: every parameter of tied and untied models, with biases

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use candle_core::Device;
 use serde_json::{Value, json};
 
-use super::checkpoint::{self, Identity, Progress, TRAINING_ARGS};
+use super::checkpoint::{self, Identity, Progress};
 use super::folder::{Resume, RunFolder};
+use super::group::{self, Group};
 use super::model_folder::ModelFolder;
 use super::moments;
 use super::observer::Observer;
@@ -17,7 +19,7 @@ use super::rows;
 use super::run::{Outcome, Run};
 use super::settings::{Layers, Resolved, Settings, resolve};
 use super::start::{Start, start};
-use super::student::{AdapterOn, Student, WholeModel};
+use super::student::{AdapterOn, AdapterThere, Student, WholeModel};
 use super::trial::{self, Trial};
 use crate::adapter::{Adapter, FullWeights, Param};
 use crate::data::batches::Batches;
@@ -47,6 +49,10 @@ pub struct Request {
     pub home: PathBuf,
     /// Whether nothing is to be written, caches included.
     pub read_only: bool,
+    /// How many processes train together; each takes `batch_size` rows at a time. 0 is one.
+    pub processes: usize,
+    /// Where adapters are computed: a candle device; none: on the CPU by our own kernels.
+    pub device: Option<Device>,
 }
 
 /// A run whose settings are known and whose base model is found; nothing big is read yet.
@@ -86,6 +92,7 @@ pub struct Loaded {
     /// The identity of weights that came from no file.
     random: Option<String>,
     cache: PathBuf,
+    device: Option<Device>,
     training_args: Value,
 }
 
@@ -105,11 +112,26 @@ impl Trained {
     }
 
     /// It and its decoder as the loop knows them.
-    fn student<'a>(&'a mut self, decoder: &'a mut Decoder, settings: &Settings) -> Box<dyn Student + 'a> {
-        match self {
-            Self::Adapter(adapter) => Box::new(AdapterOn { decoder, adapter }),
-            Self::Whole(weights, folder) => Box::new(WholeModel::new(decoder, weights, folder, settings.save_dtype)),
-        }
+    fn student<'a>(
+        &'a mut self,
+        decoder: &'a mut Decoder,
+        settings: &Settings,
+        device: Option<&Device>,
+    ) -> Result<Box<dyn Student + 'a>> {
+        Ok(match (self, device) {
+            (Self::Adapter(adapter), None) => Box::new(AdapterOn { decoder, adapter }),
+            (Self::Adapter(adapter), Some(device)) => {
+                Box::new(AdapterThere::new(decoder, adapter, settings.gradient_checkpointing, device)?)
+            }
+            (Self::Whole(weights, folder), None) => {
+                Box::new(WholeModel::new(decoder, weights, folder, settings.save_dtype))
+            }
+            (Self::Whole(..), Some(_)) => {
+                return Err(Problem::resource("adapter_type full: all weights of a model are trained on the CPU only")
+                    .hint("leave --device out")
+                    .into());
+            }
+        })
     }
 }
 
@@ -181,7 +203,7 @@ impl Job {
             }
             None => Trained::Adapter(Adapter::new(settings.adapter(name), &decoder, settings.seed)?),
         };
-        let batches = Batches::new(&examples.lengths(), settings.batching());
+        let batches = Batches::new(&examples.lengths(), settings.batching().across(self.request.processes.max(1)));
         let sizes = Sizes {
             config: decoder.config().clone(),
             lengths: examples.lengths(),
@@ -202,8 +224,9 @@ impl Job {
         });
         plan.validation = validation.as_ref().map(|set| set.counts.clone());
         let training_args = self.training_args(&settings, &plan, name);
-        let Self { base, cache, output, .. } = self;
+        let Self { base, cache, output, request, .. } = self;
         Ok(Loaded {
+            device: request.device,
             settings,
             output,
             plan,
@@ -249,7 +272,7 @@ impl Job {
     fn training_args(&self, settings: &Settings, plan: &Plan, base: &str) -> Value {
         let origins: serde_json::Map<String, Value> =
             self.resolved.origins.iter().map(|(key, origin)| (key.clone(), origin.to_string().into())).collect();
-        json!({
+        let mut args = json!({
             "schema": "expert-cli.training-args/1",
             "expert": self.manifest.name(),
             "version": self.manifest.version(),
@@ -261,7 +284,11 @@ impl Job {
             "total_steps": plan.total_steps,
             "trainable_parameters": plan.trainable_parameters,
             "quantization": plan.quantization,
-        })
+        });
+        if self.request.processes > 1 {
+            args["processes"] = self.request.processes.into();
+        }
+        args
     }
 }
 
@@ -274,19 +301,21 @@ fn weight_bytes(base: &Path) -> Result<u64> {
 impl Loaded {
     /// Times three steps of the run. Nothing is learned and nothing written.
     pub fn trial(&mut self) -> Result<Trial> {
-        let mut student = self.trained.student(&mut self.decoder, &self.settings);
+        let mut student = self.trained.student(&mut self.decoder, &self.settings, self.device.as_ref())?;
         trial::time(&mut *student, &self.settings, &self.examples, &self.batches)
     }
 
-    /// Trains. Takes the run's lock, so one process at a time; `restart` deletes the run that is there.
+    /// Trains, as one of the group's processes. The first of them takes the run's lock, so one group at a time; `restart`
+    /// deletes the run that is there.
     pub fn train(
         mut self,
         resume: Option<&Resume>,
         restart: bool,
+        group: &dyn Group,
         observer: &mut dyn Observer,
         stop: &AtomicBool,
     ) -> Result<Outcome> {
-        let folder = RunFolder::open(&self.output)?;
+        let folder = RunFolder::open_for(group, &self.output)?;
         if restart {
             folder.clear()?;
         }
@@ -299,7 +328,8 @@ impl Loaded {
             validation_data: self.validation.as_ref().map(Examples::digest),
         };
         self.training_args["identity"] = serde_json::to_value(&identity)?;
-        let mut student = self.trained.student(&mut self.decoder, &self.settings);
+        group::same(group, "settings, rows or base model", self.training_args.to_string().as_bytes())?;
+        let mut student = self.trained.student(&mut self.decoder, &self.settings, self.device.as_ref())?;
         let mut optimizer = Optimizer::new(self.settings.hyper(), student.params());
         let mut progress = Progress {
             total_steps: self.plan.total_steps,
@@ -308,7 +338,7 @@ impl Loaded {
             ..Progress::default()
         };
         if let Some(resume) = resume {
-            let (path, found) = folder.find(resume, &mut |text| observer.note(text))?;
+            let (path, found) = folder.find_for(group, resume, &mut |text| observer.note(text))?;
             check_identity(&found.identity, &identity, &path)?;
             check_settings(&path, &self.settings, &self.training_args, observer)?;
             student.load(&path)?;
@@ -323,7 +353,8 @@ impl Loaded {
         } else {
             folder.must_be_empty()?;
         }
-        checkpoint::write_json(&folder.path().join(TRAINING_ARGS), &self.training_args)?;
+        folder.write_settings(&self.training_args)?;
+        group::share_values(group, &mut *student)?;
         Run {
             student: &mut *student,
             optimizer,
@@ -336,6 +367,7 @@ impl Loaded {
             training_args: &self.training_args,
             progress,
             observer,
+            group,
             stop,
             saved: None,
         }

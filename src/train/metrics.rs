@@ -38,7 +38,8 @@ pub struct Record {
 /// The file of one run.
 #[derive(Debug)]
 pub struct Metrics {
-    path: PathBuf,
+    /// None: another process writes them.
+    path: Option<PathBuf>,
 }
 
 impl Metrics {
@@ -57,14 +58,20 @@ impl Metrics {
                 fsx::write_atomic(&path, kept.as_bytes())?;
             }
         }
-        Ok(Self { path })
+        Ok(Self { path: Some(path) })
+    }
+
+    /// Metrics that are not written.
+    pub fn nowhere() -> Self {
+        Self { path: None }
     }
 
     /// Appends a line.
     pub fn append(&self, record: &Record) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
-        fsx::append(&self.path, &line)
+        fsx::append(path, &line)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod evaluate;
 pub mod folder;
+pub mod group;
 pub mod job;
 pub mod metrics;
 pub mod model_folder;

@@ -77,6 +77,13 @@ pub(super) fn check_settings(
             .hint("give the same `quantization`, or start anew with --restart or another --output")
             .into());
     }
+    let processes = |args: &Value| args["processes"].as_u64().unwrap_or(1);
+    if processes(&saved) != processes(args) {
+        return Err(Problem::input(format!("{} was trained by another number of processes", path.display()))
+            .detail(format!("then {}, now {}", processes(&saved), processes(args)))
+            .hint("a step has that many times batch_size × gradient_accumulation_steps rows: start as many processes")
+            .into());
+    }
     let fixed: Vec<&String> =
         changed.iter().filter(|(key, _)| FIXED.contains(&key.as_str())).map(|(_, change)| change).collect();
     if !fixed.is_empty() {

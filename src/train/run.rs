@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::checkpoint::{self, Best, Progress};
 use super::evaluate::{accuracy, evaluate};
 use super::folder::RunFolder;
+use super::group::{self, Group, Share};
 use super::metrics::{Metrics, Record, rss_mib};
 use super::observer::Observer;
 use super::optim::{self, Optimizer};
@@ -79,6 +80,8 @@ pub struct Run<'a> {
     pub progress: Progress,
     /// Who watches.
     pub observer: &'a mut dyn Observer,
+    /// The processes that train together; this is one of them.
+    pub group: &'a dyn Group,
     /// Set from outside (Ctrl+C): finish the step, save, stop.
     pub stop: &'a AtomicBool,
     /// The step of the last checkpoint that this process wrote.
@@ -95,13 +98,13 @@ struct Learned {
 impl Run<'_> {
     /// Trains to the end, to an early stop or until asked to stop.
     pub fn train(self) -> Result<Outcome> {
-        let (examples, batches) = (self.examples, self.batches);
+        let (examples, batches, share) = (self.examples, self.batches, Share::of(self.group));
         let steps = self.progress.step..self.progress.total_steps;
-        std::thread::scope(|scope| self.walk(&Prefetch::start(scope, examples, batches, steps)))
+        std::thread::scope(|scope| self.walk(&Prefetch::start(scope, examples, batches, steps, share)))
     }
 
     fn walk(mut self, prefetch: &Prefetch) -> Result<Outcome> {
-        let metrics = Metrics::open(self.folder.path(), self.progress.step)?;
+        let metrics = self.folder.metrics(self.progress.step)?;
         let mut clock = Clock::default();
         if self.progress.step == 0 {
             self.baseline(&metrics)?;
@@ -113,7 +116,7 @@ impl Run<'_> {
             if self.progress.step >= self.progress.total_steps || self.stopped_early() {
                 return self.finish();
             }
-            if self.stop.load(Ordering::SeqCst) {
+            if asked_to_stop(self.group, self.stop)()? {
                 return self.interrupted();
             }
             let learned = self.guarded(&prefetch.take(self.progress.step)?)?;
@@ -152,6 +155,8 @@ impl Run<'_> {
             learned.tokens += batch.len();
             learned.loss.add(self.student.loss_backward(batch, targets, noise)?);
         }
+        let (loss, tokens) = group::sum_loss(self.group, learned.loss, learned.tokens)?;
+        learned = Learned { loss, tokens };
         let what = match learned.loss {
             LossSum { targets: 0, .. } => Some("there is no target"),
             LossSum { nll, .. } if !nll.is_finite() => Some("the loss is not a number"),
@@ -161,6 +166,7 @@ impl Run<'_> {
             return Err(self.lost_on(step, what, &prepared.indices));
         }
         let params = self.student.params_mut();
+        group::sum_grads(self.group, params)?;
         optim::scale_grads(params, 1.0 / learned.loss.targets as f32);
         let norm = optim::grad_norm(params);
         if !norm.is_finite() {
@@ -208,8 +214,8 @@ impl Run<'_> {
     fn evaluate(&mut self, record: &mut Record, better: &mut bool) -> Result<bool> {
         let Some(validation) = self.validation else { return Ok(true) };
         let rows = self.settings.eval_batch_size.unwrap_or(self.settings.batch_size);
-        let stop = || self.stop.load(Ordering::SeqCst);
-        let Some(sum) = evaluate(&*self.student, validation, rows, self.observer, &stop)? else {
+        let stop = asked_to_stop(self.group, self.stop);
+        let Some(sum) = evaluate(&*self.student, validation, rows, self.group, self.observer, &stop)? else {
             return Ok(false);
         };
         record.eval_loss = Some(sum.mean());
@@ -241,8 +247,8 @@ impl Run<'_> {
             return Ok(());
         }
         let rows = self.settings.eval_batch_size.unwrap_or(self.settings.batch_size);
-        let stop = || self.stop.load(Ordering::SeqCst);
-        if let Some(sum) = evaluate(&*self.student, validation, rows, self.observer, &stop)? {
+        let stop = asked_to_stop(self.group, self.stop);
+        if let Some(sum) = evaluate(&*self.student, validation, rows, self.group, self.observer, &stop)? {
             let record = Record {
                 eval_loss: Some(sum.mean()),
                 eval_token_accuracy: Some(accuracy(&sum)),
@@ -257,13 +263,8 @@ impl Run<'_> {
 
     /// Writes the checkpoint of the last finished step, then lets old ones go.
     fn save(&mut self) -> Result<PathBuf> {
-        let path = checkpoint::write(
-            self.folder.path(),
-            &*self.student,
-            &self.optimizer,
-            self.progress.clone(),
-            self.training_args,
-        )?;
+        group::same_values(self.group, self.student.params())?;
+        let path = self.folder.save(&*self.student, &self.optimizer, self.progress.clone(), self.training_args)?;
         let best = if self.keeps_best() { self.progress.best.map(|best| best.step) } else { None };
         self.folder.keep(self.progress.step, best, self.settings.save_total_limit)?;
         self.saved = Some(self.progress.step);
@@ -274,7 +275,7 @@ impl Run<'_> {
 
     /// Draws the curves so far. A page that cannot be written costs no checkpoint.
     fn report(&mut self) {
-        if let Err(error) = report::write(self.folder.path()) {
+        if let Err(error) = self.folder.report() {
             self.observer.note(&format!("no {}: {error:#}", report::FILE));
         }
     }
@@ -357,6 +358,11 @@ impl Run<'_> {
             .hint("look at these rows; a lower `--set training.config.learning_rate=…` or a longer warm-up often helps")
             .into()
     }
+}
+
+/// Asks whether any process was told to stop: they stop together, behind the same step.
+fn asked_to_stop<'a>(group: &'a dyn Group, stop: &'a AtomicBool) -> impl Fn() -> Result<bool> + 'a {
+    || group::any(group, stop.load(Ordering::SeqCst))
 }
 
 /// What is due behind a step.

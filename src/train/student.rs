@@ -4,12 +4,14 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use candle_core::Device;
 
 use super::model_folder::{ModelFolder, SaveDtype};
-use crate::adapter::{Adapter, FullWeights, Param};
+use crate::adapter::{Adapter, FullWeights, Param, TensorAdapter};
 use crate::error::Result;
 use crate::fsx;
-use crate::model::{Batch, Decoder, LossSum, Noise, Targets};
+use crate::model::composed::TensorDecoder;
+use crate::model::{Batch, Checkpointing, Decoder, LossSum, Noise, Targets};
 
 /// Something that can be trained.
 pub trait Student {
@@ -95,6 +97,71 @@ impl Student for AdapterOn<'_> {
 
     fn set_dropout(&mut self, p: f64) {
         self.adapter.set_dropout(p);
+    }
+}
+
+/// An adapter on a frozen decoder, computed on a candle device. Values and optimiser stay on the host: after each step
+/// the values go there, after each batch the gradients come back.
+#[derive(Debug)]
+pub struct AdapterThere<'a> {
+    host: &'a Decoder,
+    adapter: &'a mut Adapter,
+    decoder: TensorDecoder,
+    there: TensorAdapter,
+}
+
+impl<'a> AdapterThere<'a> {
+    /// Copies both to a device. What layers hold for the backward is all or nothing there: every kind of checkpointing
+    /// but `off` runs them again.
+    pub fn new(host: &'a Decoder, adapter: &'a mut Adapter, how: Checkpointing, device: &Device) -> Result<Self> {
+        let mut decoder = TensorDecoder::new(host, device)?;
+        decoder.set_gradient_checkpointing(how != Checkpointing::Off);
+        let there = TensorAdapter::new(adapter, &decoder)?;
+        Ok(Self { host, adapter, decoder, there })
+    }
+}
+
+impl Student for AdapterThere<'_> {
+    fn params(&self) -> &[Param] {
+        self.adapter.params()
+    }
+
+    fn params_mut(&mut self) -> &mut [Param] {
+        self.adapter.params_mut()
+    }
+
+    fn updated(&mut self) -> Result<()> {
+        self.there.renew(self.adapter, &self.decoder)
+    }
+
+    fn zero_grad(&mut self) {
+        self.adapter.zero_grad();
+        self.there.forget_gradients();
+    }
+
+    fn loss_backward(&mut self, batch: &Batch, targets: &Targets, noise: Noise) -> Result<LossSum> {
+        let sum = self.decoder.loss_backward(self.host, batch, targets, &mut self.there, noise)?;
+        self.there.fetch_gradients(self.adapter)?;
+        Ok(sum)
+    }
+
+    fn loss(&self, batch: &Batch, targets: &Targets) -> Result<LossSum> {
+        self.decoder.loss(self.host, batch, targets, &self.there)
+    }
+
+    fn save(&self, dir: &Path) -> Result<()> {
+        self.adapter.save(dir)
+    }
+
+    fn load(&mut self, dir: &Path) -> Result<()> {
+        *self.adapter = Adapter::load(dir, self.host)?;
+        self.there = TensorAdapter::new(self.adapter, &self.decoder)?;
+        Ok(())
+    }
+
+    fn set_dropout(&mut self, p: f64) {
+        self.adapter.set_dropout(p);
+        self.there.set_dropout(p);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::checkpoint::{self, Identity, Progress};
 use super::folder::{Resume, RunFolder};
+use super::group::Alone;
 use super::metrics::{FILE, Record};
 use super::observer::{Observer, Silent};
 use super::optim::Optimizer;
@@ -71,6 +72,7 @@ fn go(
         training_args: &serde_json::json!({}),
         progress,
         observer,
+        group: &Alone,
         stop,
         saved: None,
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::group::Share;
 use super::optim::{self, Optimizer};
 use super::prefetch::{Prepared, prepare};
 use super::settings::{AdapterType, Settings};
@@ -52,7 +53,7 @@ pub(super) fn time(
     let per_epoch = batches.steps_per_epoch().max(1) as u64;
     let step = |step: u64| {
         let indices = batches.epoch(step / per_epoch).step((step % per_epoch) as usize);
-        prepare(examples, batches.shares(), step, indices)
+        prepare(examples, batches.shares(), step, indices, Share { rank: 0, of: 1 })
     };
     let begin = Instant::now();
     let first = step(0);

@@ -401,7 +401,7 @@ fn greedy_tokens_are_the_golden_ones() {
                 keep_first_logits: true,
                 order: expert_cli::generate::sampler::Order::default(),
             };
-            let model = Adapted { decoder: &decoder, adapter: adapter.as_ref(), prompts: None };
+            let model = Adapted { decoder: &decoder, adapter: adapter.as_ref(), prompts: None, there: None };
             let start = |ids: &[u32]| Start { ids: ids.to_vec(), shared: 0, thinking: false, constraint: None };
             let starts = [start(&prompt), start(&prompt[..2]), start(&prompt)];
             let all = decode(&model, &Ids(decoder.vocab_size()), &starts, &rules, &mut Unobserved).unwrap();

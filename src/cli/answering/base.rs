@@ -16,6 +16,7 @@ impl Loaded {
             quantisation: self.quantisation,
             exact: self.exact,
             adapter: None,
+            there: self.there.clone(),
             prompts: Prompts::new(None),
             tokenizer: self.tokenizer.clone(),
             end_ids: self.end_ids.clone(),

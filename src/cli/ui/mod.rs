@@ -59,6 +59,11 @@ impl Ui {
         Self { json: true, quiet: self.quiet || self.json, capture: Some(Arc::default()), ..self.clone() }
     }
 
+    /// A console that says nothing but errors, in words: beside the process that speaks.
+    pub fn silent(&self) -> Self {
+        Self { json: false, quiet: true, progress: false, capture: Some(Arc::default()), ..self.clone() }
+    }
+
     /// What was captured so far, parsed: the JSON object of a nested verb.
     pub fn captured(&self) -> Result<Value> {
         let text = self.capture.as_ref().map(|c| c.lock().unwrap_or_else(PoisonError::into_inner).clone());
