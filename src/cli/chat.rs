@@ -31,7 +31,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     check_source(&args.source)?;
     let mut model = with_dialect_of(source.as_ref(), &args.model);
     model.exact |= args.logits;
-    model.keeps_prompts = true;
+    // Exact numbers are those of the whole prompt: sums over a part of it differ in their last bits.
+    model.keeps_prompts = !model.exact;
     // Logits are compared with those of programs that know no grammar.
     let free = args.logits && args.sampling.grammar.is_none();
     let sampling = SamplingArgs { no_grammar: args.sampling.no_grammar || free, ..args.sampling.clone() };

@@ -3,17 +3,16 @@
 //! Sequences of a batch do not know each other: each has its cache, sampler and stop rules, and leaves the batch when
 //! it ends. Knows ids and text; prompts, SQL and experts stand above.
 
-use crate::adapter::{Adapter, OnDevice};
-use crate::error::{Problem, Result};
-use crate::model::composed::{TensorAdapters, TensorCache};
-use crate::model::{Decoder, KvCache, NoAdapters};
-use crate::sql::scan::Quoting;
-
 use super::constraint::Constraint;
 use super::prompts::Prompts;
 use super::sampler::{Anything, Chain, Order, Pick, Sampler};
 use super::stop::{StopRules, Watch};
 use super::text::{Detokenizer, Vocabulary};
+use crate::adapter::{Adapter, OnDevice};
+use crate::error::{Problem, Result};
+use crate::model::composed::{TensorAdapters, TensorCache};
+use crate::model::{Decoder, KvCache, NoAdapters};
+use crate::sql::scan::Quoting;
 
 /// A model that continues sequences.
 pub trait NextLogits {

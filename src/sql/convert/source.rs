@@ -206,6 +206,8 @@ impl Evidence {
         }
         match (lower.as_str(), next) {
             ("limit", _) => {}
+            // `a DIV b` is MySQL's, `DIV(a, b)` PostgreSQL's.
+            ("div", Some(Token::LParen)) => {}
             ("auto_increment" | "engine" | "unsigned" | "div" | "separator" | "straight_join", _) => {
                 self.mysql("a word of MySQL");
             }

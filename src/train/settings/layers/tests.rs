@@ -67,7 +67,7 @@ fn refusals_name_the_key_and_its_origin() {
         (json!({"optim": "lion"}), "has to be adamw_torch"),
         (json!({"metric_for_best_model": "bleu"}), "has to be eval_loss"),
         (json!({"save_strategy": "best"}), "has to be one of no, steps, epoch"),
-        (json!({"train_on": "question"}), "has to be one of answer, all"),
+        (json!({"train_on": "prompt"}), "has to be one of answer, question, all"),
     ] {
         let error = from_manifest(config.clone()).unwrap_err().to_string();
         assert!(error.contains(words), "{config}: {error}");
