@@ -24,7 +24,7 @@ use crate::model::EMBEDDED;
 const NAME: &str = "expert-quickstart";
 
 /// Questions written for the training, and steps of it: about a minute on two cores; with `--full` about five.
-const SHORT: (u64, u64) = (4_000, 300);
+const SHORT: (u64, u64) = (4_000, 150);
 const FULL: (u64, u64) = (16_000, 1_500);
 
 /// Settings of a short training of the embedded model, measured in `docs/LOG.md`.

@@ -135,7 +135,8 @@ fn measures(page: &mut String, report: &Report<'_>) {
     }
     let milliseconds = |value: f64| format!("{:.0} ms", value * 1e3);
     let plain = |value: f64| format!("{value:.3}");
-    let numbers: [(&str, &str, &dyn Fn(f64) -> String); 4] = [
+    type Written<'a> = &'a dyn Fn(f64) -> String;
+    let numbers: [(&str, &str, Written<'_>); 4] = [
         ("soft_f1", "BIRD's soft F1", &plain),
         ("r_ves", "BIRD's R-VES", &plain),
         ("latency_p50", "Time of an answer, p50", &milliseconds),
@@ -208,7 +209,7 @@ fn groups(page: &mut String, report: &Report<'_>) {
 }
 
 /// Difficulties from easy to hard, everything else as it is.
-fn in_order<'a>(mut groups: Vec<(&'a str, Score)>) -> Vec<(&'a str, Score)> {
+fn in_order(mut groups: Vec<(&str, Score)>) -> Vec<(&str, Score)> {
     const WORDS: [&str; 12] = [
         "easy",
         "simple",

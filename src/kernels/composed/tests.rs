@@ -134,8 +134,10 @@ fn cross_entropy_and_its_gradient_over_several_chunks() {
 }
 
 #[test]
+#[expect(clippy::single_range_in_vec_init, reason = "a batch of one sequence")]
 fn attention_with_packing_groups_and_windows() {
-    let cases: [(usize, usize, usize, Option<usize>, &[Range<usize>]); 6] = [
+    type Case<'a> = (usize, usize, usize, Option<usize>, &'a [Range<usize>]);
+    let cases: [Case<'_>; 6] = [
         (1, 1, 4, None, &[0..1]),
         (4, 4, 8, None, &[0..5]),
         (6, 2, 8, None, &[0..3, 3..4, 4..13]),

@@ -307,7 +307,7 @@ fn months_of(period: Expr) -> Expr {
 /// A time zone: PostgreSQL reads the sign of '+02:00' the other way round unless it is an interval.
 fn zone(name: Expr) -> Expr {
     match string(&name) {
-        Some(offset) if offset.starts_with(['+', '-']) => build::interval(&offset.to_owned()),
+        Some(offset) if offset.starts_with(['+', '-']) => build::interval(offset),
         _ => name,
     }
 }
