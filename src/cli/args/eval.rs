@@ -72,7 +72,7 @@ pub struct Args {
     /// How often rows are made up for tables without any: an answer must be right each time
     #[arg(long, value_name = "N", default_value_t = crate::eval::ROW_SEEDS)]
     pub row_seeds: usize,
-    /// Where report.html, outcomes.jsonl and summary.json go [default: evaluations/<suite>]
+    /// Where report.html, outcomes.jsonl and summary.json go [default: evaluations/SUITE]
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Who answers.

@@ -1,6 +1,6 @@
 //! Causal grouped-query attention inside sequences, with an optional sliding window.
 //!
-//! Queries are taken [`QUERIES`] at a time against the keys they see, so no [T × T] matrix exists; the forward keeps one
+//! Queries are taken `QUERIES` at a time against the keys they see, so no [T × T] matrix exists; the forward keeps one
 //! log-sum-exp per query and head, from which the backward rebuilds the probabilities. Query heads that share a key head
 //! are rows of one product: keys are never repeated.
 
