@@ -4,9 +4,8 @@
 #   scripts/make-tiny-sql.sh FOLDER
 #
 # FOLDER holds rows, checkpoints and the result, and is resumed from where it was stopped. Two stages: a constant rate
-# from random numbers (STAGE1 steps, 3000), then other rows with a rate that falls to zero (STAGE2 steps, 2300). About an
-# hour and a half on two quiet cores. EXPERT_CLI names another build than `cargo build`'s. Afterwards FOLDER/tiny-sql holds the files
-# of models/tiny-sql in bf16, and `expert-cli eval --base-model FOLDER/tiny-sql` scores them.
+# from random numbers (STAGE1 steps, 3000), then other rows with a rate that falls to zero (STAGE2 steps, 2300).
+# EXPERT_CLI names another build than `cargo build`'s. Afterwards FOLDER/tiny-sql holds the files of models/tiny-sql in bf16, and `expert-cli eval --base-model FOLDER/tiny-sql` scores them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
