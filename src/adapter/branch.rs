@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use crate::error::{Problem, Result};
+use crate::kernels::buffer::Buffer;
 use crate::kernels::gemm::small::{self, Product, Strided};
 use crate::kernels::gemm::{Mat, MatMut, Write, matmul};
 use crate::kernels::linear;
@@ -116,27 +117,27 @@ impl Branch {
         let dropped = dropped(x, drop);
         let branch_input = dropped.as_deref().unwrap_or(x);
         let low_rank = self.low_rank(base, values, branch_input);
-        let mut keep = Vec::new();
+        let mut keep = Buffer::default();
         if values.m.is_none() {
             base.forward(x, y);
             self.add_branch(base, values, &low_rank, y);
         } else {
             // U, the product before the magnitude.
             base.product(branch_input, y);
-            let base_of_dropped = dropped.is_some().then(|| y.to_vec());
+            let base_of_dropped = dropped.is_some().then(|| Buffer::from(&*y));
             self.add_branch(base, values, &low_rank, y);
             if saved.is_some() {
-                keep = vec![0.0; y.len()];
+                keep = Buffer::unspecified(y.len());
             }
             let bias = base.bias();
             finish(y, &mut keep, &self.norms.gain, if dropped.is_none() { bias } else { None });
             if let Some(mut base_term) = base_of_dropped {
                 // y = xWᵀ − x̂Wᵀ + g⊙U.
-                for (y, p) in y.iter_mut().zip(&base_term) {
+                for (y, p) in y.iter_mut().zip(base_term.iter()) {
                     *y -= p;
                 }
                 base.product(x, &mut base_term);
-                for (y, p) in y.iter_mut().zip(&base_term) {
+                for (y, p) in y.iter_mut().zip(base_term.iter()) {
                     *y += p;
                 }
                 if let Some(bias) = bias {
@@ -202,7 +203,7 @@ impl Branch {
         let dropped = dropped(x, drop);
         let branch_input = dropped.as_deref().unwrap_or(x);
         let (low_rank, product) = match saved.0.as_slice() {
-            [low_rank, product] => (low_rank.as_slice(), product.as_slice()),
+            [low_rank, product] => (&**low_rank, &**product),
             _ => (&[][..], &[][..]),
         };
         let gain = values.m.map(|_| self.norms.gain.as_slice());
@@ -236,7 +237,7 @@ impl Branch {
             return;
         }
         base.backward_input(dy, dx);
-        let mut through = vec![0.0; rows * inner];
+        let mut through = Buffer::unspecified(rows * inner);
         matmul(MatMut::new(&mut through, rows, inner), Write::Set, 1.0, d_low_rank, a);
         if let Some(gain) = gain {
             let rest: Vec<f32> = gain.iter().map(|g| g - 1.0).collect();
@@ -245,7 +246,7 @@ impl Branch {
         if let Some(drop) = drop {
             drop(&mut through);
         }
-        dx.iter_mut().zip(&through).for_each(|(dx, t)| *dx += t);
+        dx.iter_mut().zip(through.iter()).for_each(|(dx, t)| *dx += t);
     }
 
     /// The merged weight g⊙(W + sBA), [out, in]; LoRA: W + sBA.
@@ -266,9 +267,9 @@ impl Branch {
     }
 
     /// x·Aᵀ [rows, r].
-    fn low_rank(&self, base: &Linear, values: Values<'_>, x: &[f32]) -> Vec<f32> {
+    fn low_rank(&self, base: &Linear, values: Values<'_>, x: &[f32]) -> Buffer {
         let rows = x.len() / base.inner();
-        let mut low_rank = vec![0.0; rows * self.rank];
+        let mut low_rank = Buffer::unspecified(rows * self.rank);
         let a = Mat::new(values.a, self.rank, base.inner()).t();
         matmul(MatMut::new(&mut low_rank, rows, self.rank), Write::Set, 1.0, Mat::new(x, rows, base.inner()), a);
         low_rank
@@ -283,9 +284,9 @@ impl Branch {
 }
 
 /// The dropped-out copy of x; none where nothing is dropped.
-fn dropped(x: &[f32], drop: Option<&Drop<'_>>) -> Option<Vec<f32>> {
+fn dropped(x: &[f32], drop: Option<&Drop<'_>>) -> Option<Buffer> {
     drop.map(|drop| {
-        let mut dropped = x.to_vec();
+        let mut dropped = Buffer::from(x);
         drop(&mut dropped);
         dropped
     })

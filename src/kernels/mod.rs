@@ -6,6 +6,7 @@
 //! the number of threads. Nothing here knows what a layer is.
 
 pub mod attention;
+pub mod buffer;
 pub mod composed;
 pub mod cross_entropy;
 pub mod embedding;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layer::{Kept, Layer, Pass};
 use super::sites::{Adapters, Module, Saved};
+use crate::kernels::buffer::Buffer;
 use crate::kernels::rope::{self, Turn};
 use crate::kernels::swiglu;
 
@@ -38,16 +39,16 @@ impl Checkpointing {
 impl Layer {
     /// Lets go of what [`Layer::restore`] brings back.
     pub(super) fn thin(&self, kept: &mut Kept) {
-        kept.input.y = Vec::new();
-        kept.middle.y = Vec::new();
+        kept.input.y = Buffer::default();
+        kept.middle.y = Buffer::default();
         // Without head norms the rotated queries and keys are all there is of them.
         if self.head_norms.is_some() {
-            kept.q = Vec::new();
-            kept.k = Vec::new();
+            kept.q = Buffer::default();
+            kept.k = Buffer::default();
         }
-        kept.gate = Vec::new();
-        kept.up = Vec::new();
-        kept.activation = Vec::new();
+        kept.gate = Buffer::default();
+        kept.up = Buffer::default();
+        kept.activation = Buffer::default();
         for module in [Module::GateProj, Module::UpProj] {
             kept.saved[module as usize] = Saved::default();
         }
@@ -71,7 +72,7 @@ impl Layer {
         let [.., gate_saved, up_saved, _] = &mut kept.saved;
         kept.gate = self.apply(Module::GateProj, &kept.middle.y, pass, adapters, Some(gate_saved));
         kept.up = self.apply(Module::UpProj, &kept.middle.y, pass, adapters, Some(up_saved));
-        kept.activation = vec![0.0; kept.gate.len()];
+        kept.activation = Buffer::unspecified(kept.gate.len());
         swiglu::forward(&kept.gate, &kept.up, &mut kept.activation);
     }
 }

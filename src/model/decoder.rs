@@ -14,6 +14,7 @@ use super::sites::{Adapters, Norm, RowNoise, Site, TrainableAdapters};
 use super::weight::{Checkpoint, TensorMut, Weight};
 use super::weight_cache::{self, Quantisation};
 use crate::error::{Problem, Result};
+use crate::kernels::buffer::{self, Buffer};
 use crate::kernels::rope::Table;
 use crate::kernels::{attention, cross_entropy, linear, rms_norm, team};
 
@@ -167,10 +168,10 @@ impl Decoder {
         }
     }
 
-    fn embed(&self, ids: &[u32]) -> Result<Vec<f32>> {
+    fn embed(&self, ids: &[u32]) -> Result<Buffer> {
         self.check_ids(ids)?;
         let hidden = self.config.hidden_size;
-        let mut x = vec![0.0; ids.len() * hidden];
+        let mut x = Buffer::unspecified(ids.len() * hidden);
         for (row, id) in x.chunks_exact_mut(hidden).zip(ids) {
             self.embedding.matrix().widen_row(*id as usize, row);
         }
@@ -219,13 +220,14 @@ impl Decoder {
     }
 
     /// The residual stream after the last layer, [tokens, hidden], before the final norm.
-    fn hidden(&self, batch: &Batch, adapters: &dyn Adapters) -> Result<Vec<f32>> {
+    fn hidden(&self, batch: &Batch, adapters: &dyn Adapters) -> Result<Buffer> {
         let mut x = self.embed(&batch.input_ids)?;
         let table = self.table(&batch.position_ids);
         let pass = Pass { config: &self.config, table: &table, positions: &batch.position_ids, noise: None };
         for index in 0..self.layers.len() {
             self.run_layer(index, &mut x, batch, &pass, adapters, None);
         }
+        buffer::settle();
         Ok(x)
     }
 
@@ -269,7 +271,7 @@ impl Decoder {
 
         // Per layer either all that its backward needs, or its input only, from which the forward runs again.
         let mut kept: Vec<Kept> = Vec::new();
-        let mut inputs: Vec<Vec<f32>> = Vec::new();
+        let mut inputs: Vec<Buffer> = Vec::new();
         for index in 0..self.layers.len() {
             if self.checkpointing == Checkpointing::On {
                 inputs.push(x.clone());
@@ -285,7 +287,7 @@ impl Decoder {
         }
 
         let (gathered, y, inverse) = self.final_rows(&x, &targets.positions);
-        let mut dy = vec![0.0; y.len()];
+        let mut dy = Buffer::unspecified(y.len());
         let everything = adapters.trains_everything();
         let sums = cross_entropy::forward_backward_each(
             &y,
@@ -301,7 +303,7 @@ impl Decoder {
         if everything {
             adapters.norm_backward(Norm::Final, &gathered, &inverse, &dy);
         }
-        let mut d_rows = vec![0.0; y.len()];
+        let mut d_rows = Buffer::zeros(y.len());
         rms_norm::backward(&gathered, &self.final_norm, &inverse, &dy, &mut d_rows);
         let hidden = self.config.hidden_size;
         let mut dx = x;
@@ -332,6 +334,7 @@ impl Decoder {
         if everything {
             adapters.embedding_backward(&batch.input_ids, &dx);
         }
+        buffer::settle();
         Ok(LossSum { nll: sums.nll, targets: targets.labels.len(), correct: sums.correct })
     }
 
@@ -401,6 +404,7 @@ impl Decoder {
             };
             layer.forward(&mut x, &pass, adapters, &mut attend, None);
         }
+        buffer::settle();
         for (range, cache) in ranges.iter().zip(caches.iter_mut()) {
             cache.len += range.len();
         }

@@ -3,6 +3,8 @@
 //! x → x + o(attention(rope(norm(q)), rope(norm(k)), v)) → x + down(silu(gate) ⊙ up), each half on an RMSNorm of its
 //! input. Frozen weights take no gradient; adapters take part through [`Adapters`].
 
+use rayon::prelude::*;
+
 use super::batch::Sequence;
 use super::config::Config;
 use super::fresh::Tensors;
@@ -10,9 +12,13 @@ use super::sites::{Adapters, Module, Norm, RowNoise, Saved, Site, TrainableAdapt
 use super::weight::{TensorMut, Weight};
 use crate::error::Result;
 use crate::kernels::attention::{self, Kept as KeptAttention, Shape};
+use crate::kernels::buffer::Buffer;
 use crate::kernels::gemm::Write;
 use crate::kernels::rope::{self, Table, Turn};
 use crate::kernels::{linear, rms_norm, swiglu};
+
+/// Numbers that a task adds.
+const ADDED_PER_TASK: usize = 1 << 16;
 
 /// A frozen linear: y = x·Wᵀ + b.
 #[derive(Debug, Clone)]
@@ -100,21 +106,22 @@ pub(super) type Attend<'a> = dyn FnMut(&[f32], &[f32], &[f32], &mut [f32], &mut 
 /// The input, 1/rms and output of an RMSNorm.
 #[derive(Debug, Default)]
 pub(super) struct Normed {
-    x: Vec<f32>,
+    x: Buffer,
     inverse_rms: Vec<f32>,
-    pub(super) y: Vec<f32>,
+    pub(super) y: Buffer,
 }
 
 impl Normed {
-    fn forward(x: Vec<f32>, gamma: &[f32], epsilon: f32) -> Self {
-        let mut normed = Self { inverse_rms: vec![0.0; x.len() / gamma.len()], y: vec![0.0; x.len()], x };
+    fn forward(x: Buffer, gamma: &[f32], epsilon: f32) -> Self {
+        let (inverse_rms, y) = (vec![0.0; x.len() / gamma.len()], Buffer::unspecified(x.len()));
+        let mut normed = Self { x, inverse_rms, y };
         rms_norm::forward(&normed.x, gamma, epsilon, &mut normed.y, &mut normed.inverse_rms);
         normed
     }
 
     /// The output again, where it was let go of.
     pub(super) fn renew(&mut self, gamma: &[f32], epsilon: f32) {
-        self.y = vec![0.0; self.x.len()];
+        self.y = Buffer::unspecified(self.x.len());
         rms_norm::forward(&self.x, gamma, epsilon, &mut self.y, &mut self.inverse_rms);
     }
 
@@ -131,15 +138,15 @@ pub(super) struct Kept {
     /// Before rotation; y is empty where the family has no such norm.
     pub(super) q_norm: Normed,
     pub(super) k_norm: Normed,
-    pub(super) q: Vec<f32>,
-    pub(super) k: Vec<f32>,
-    v: Vec<f32>,
-    out: Vec<f32>,
+    pub(super) q: Buffer,
+    pub(super) k: Buffer,
+    v: Buffer,
+    out: Buffer,
     lse: Vec<f32>,
     pub(super) middle: Normed,
-    pub(super) gate: Vec<f32>,
-    pub(super) up: Vec<f32>,
-    pub(super) activation: Vec<f32>,
+    pub(super) gate: Buffer,
+    pub(super) up: Buffer,
+    pub(super) activation: Buffer,
     pub(super) saved: [Saved; 7],
 }
 
@@ -221,9 +228,9 @@ impl Layer {
         pass: &Pass<'_>,
         adapters: &dyn Adapters,
         saved: Option<&mut Saved>,
-    ) -> Vec<f32> {
+    ) -> Buffer {
         let linear = self.linear(module);
-        let mut y = vec![0.0; x.len() / linear.inner() * linear.out()];
+        let mut y = Buffer::unspecified(x.len() / linear.inner() * linear.out());
         if !adapters.forward(self.site(module), linear, x, &mut y, saved, pass.noise) {
             linear.forward(x, &mut y);
         }
@@ -244,7 +251,7 @@ impl Layer {
         let mut run = |module: Module, x: &[f32]| {
             self.apply(module, x, pass, adapters, training.then_some(&mut saved[module as usize]))
         };
-        let input = Normed::forward(x.to_vec(), &self.input_norm, self.epsilon);
+        let input = Normed::forward((&*x).into(), &self.input_norm, self.epsilon);
         let mut q = run(Module::QProj, &input.y);
         let mut k = run(Module::KProj, &input.y);
         let v = run(Module::VProj, &input.y);
@@ -258,15 +265,15 @@ impl Layer {
         let config = pass.config;
         rope::apply(&mut q, config.num_attention_heads, pass.positions, pass.table, Turn::Forward);
         rope::apply(&mut k, config.num_key_value_heads, pass.positions, pass.table, Turn::Forward);
-        let mut out = vec![0.0; q.len()];
+        let mut out = Buffer::unspecified(q.len());
         let mut lse = vec![0.0; pass.positions.len() * config.num_attention_heads];
         attend(&q, &k, &v, &mut out, &mut lse);
         add(x, &run(Module::OProj, &out));
 
-        let middle = Normed::forward(x.to_vec(), &self.post_norm, self.epsilon);
+        let middle = Normed::forward((&*x).into(), &self.post_norm, self.epsilon);
         let gate = run(Module::GateProj, &middle.y);
         let up = run(Module::UpProj, &middle.y);
-        let mut activation = vec![0.0; gate.len()];
+        let mut activation = Buffer::unspecified(gate.len());
         swiglu::forward(&gate, &up, &mut activation);
         add(x, &run(Module::DownProj, &activation));
         if let Some(kept) = kept {
@@ -291,12 +298,12 @@ impl Layer {
             }
         };
         // The MLP half; dx is also the gradient that passes it by.
-        let mut d_activation = vec![0.0; activation.len()];
+        let mut d_activation = Buffer::zeros(activation.len());
         back(adapters, Module::DownProj, &activation, dx, &mut d_activation);
         drop(activation);
         swiglu::backward_in_place(&mut gate, &mut up, &d_activation);
         drop(d_activation);
-        let mut d_normed = vec![0.0; middle.y.len()];
+        let mut d_normed = Buffer::zeros(middle.y.len());
         back(adapters, Module::GateProj, &middle.y, &gate, &mut d_normed);
         back(adapters, Module::UpProj, &middle.y, &up, &mut d_normed);
         drop((gate, up));
@@ -307,9 +314,9 @@ impl Layer {
         }
 
         // The attention half.
-        let mut d_out = vec![0.0; out.len()];
+        let mut d_out = Buffer::zeros(out.len());
         back(adapters, Module::OProj, &out, dx, &mut d_out);
-        let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
+        let [mut dq, mut dk, mut dv] = [&q, &k, &v].map(|x| Buffer::unspecified(x.len()));
         let kept = KeptAttention { q: &q, k: &k, v: &v, out: &out, lse: &lse };
         attention::backward(pass.shape(self.index), sequences, kept, &d_out, &mut dq, &mut dk, &mut dv);
         let config = pass.config;
@@ -321,7 +328,7 @@ impl Layer {
                 if everything {
                     adapters.norm_backward(which, &norm.x, &norm.inverse_rms, d);
                 }
-                let mut before = vec![0.0; d.len()];
+                let mut before = Buffer::zeros(d.len());
                 norm.backward(gamma, d, &mut before);
                 *d = before;
             }
@@ -339,7 +346,9 @@ impl Layer {
 
 /// x += y.
 fn add(x: &mut [f32], y: &[f32]) {
-    for (x, y) in x.iter_mut().zip(y) {
-        *x += y;
+    let add = |(x, y): (&mut [f32], &[f32])| x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+    if x.len() < ADDED_PER_TASK {
+        return add((x, y));
     }
+    x.par_chunks_mut(ADDED_PER_TASK).zip(y.par_chunks(ADDED_PER_TASK)).for_each(add);
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::batch::Noise;
 use super::layer::Linear;
+use crate::kernels::buffer::Buffer;
 use crate::kernels::linear::Matrix;
 
 /// The linears of a decoder layer.
@@ -111,7 +112,7 @@ impl fmt::Display for Norm {
 
 /// What an adapter keeps between its forward and its backward; opaque to the decoder.
 #[derive(Debug, Default, Clone)]
-pub struct Saved(pub Vec<Vec<f32>>);
+pub struct Saved(pub Vec<Buffer>);
 
 /// Whatever stands beside the frozen linears, if anything.
 pub trait Adapters: Sync {

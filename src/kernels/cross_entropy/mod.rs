@@ -5,6 +5,7 @@ pub mod reference;
 
 use rayon::prelude::*;
 
+use super::buffer::Buffer;
 use super::gemm::Write;
 use super::linear::{self, Matrix};
 use super::simd::{LANES, exp, multiversion, total};
@@ -45,7 +46,7 @@ pub fn forward_backward_each(
     let most = (LOGIT_BYTES / 4 / vocab.max(1)).max(1);
     // Chunks of even size. A row's numbers do not depend on the other rows of its chunk.
     let chunk = labels.len().div_ceil(labels.len().div_ceil(most).max(1)).max(1);
-    let mut logits = vec![0.0f32; chunk * vocab];
+    let mut logits = Buffer::unspecified(chunk * vocab);
     let mut sums = Sums::default();
     for first in (0..labels.len()).step_by(chunk) {
         let rows = chunk.min(labels.len() - first);

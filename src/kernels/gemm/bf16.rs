@@ -1,5 +1,5 @@
-//! Products with a frozen bf16 matrix in AVX-512-BF16: activations are rounded to bf16 (nearest, ties to even) where
-//! they are packed, products and sums are f32.
+//! Products with a frozen bf16 matrix, in AMX tiles or in AVX-512-BF16: activations are rounded to bf16 (nearest, ties to
+//! even) where they are packed, products and sums are f32.
 //!
 //! The blocking of Goto & van de Geijn (2008): the left operand is packed once and shared, every task owns a block of
 //! columns of the result and packs its own part of the weight, a K block at a time, into its core's L2. Each element of
@@ -11,18 +11,20 @@ use std::cell::Cell;
 use half::bf16;
 use rayon::prelude::*;
 
-use super::{Write, avx512bf16 as simd};
+use super::slivers::Slivers;
+pub use super::slivers::Unit;
+use super::{Write, amx, avx512bf16 as simd};
 use crate::kernels::quantised::{Blocks, PANEL, STRIP};
 
-/// Rows of a register tile. 12 × 2 vectors of sums leave room for two of the weight and a broadcast.
+/// Rows of a register tile of vectors. 12 × 2 vectors of sums leave room for two of the weight and a broadcast.
 pub(super) const TILE_ROWS: usize = 12;
 
 /// Columns of a register tile: two vectors of sixteen.
 pub(super) const TILE_COLS: usize = 32;
 
-/// Depth of a block: a packed block of [`BLOCK_COLS`] columns is 512 KiB, half a Zen 4 core's L2 (256 and 512 deep are
-/// 2–6 % slower, 512 columns 2–3 %).
-const BLOCK_DEPTH: usize = 1024;
+/// Depth of a block at most: a packed block of [`BLOCK_COLS`] columns is 512 KiB, half a Zen 4 core's L2 (256 and 512 deep
+/// are 2–6 % slower, 512 columns 2–3 %).
+pub(super) const BLOCK_DEPTH: usize = 1024;
 
 /// Columns of a task's block at most.
 const BLOCK_COLS: usize = 256;
@@ -31,14 +33,15 @@ const BLOCK_COLS: usize = 256;
 /// given back.
 const LEFT_KEPT: usize = 1 << 21;
 
-/// Multiplications below which a second thread costs more than it brings.
-const PARALLEL_FROM: usize = 1 << 19;
-
 /// One cache line of packed pairs, written and read by the tiles only.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 pub(super) struct Line {
     _pairs: [u32; 16],
+}
+
+impl Line {
+    const ZERO: Self = Self { _pairs: [0; 16] };
 }
 
 /// The right operand b [k, n] of a product.
@@ -83,27 +86,6 @@ pub fn available() -> bool {
     simd::available()
 }
 
-/// How the rows are cut into slivers of at most [`TILE_ROWS`], as evenly as can be.
-#[derive(Debug, Clone, Copy)]
-struct Slivers {
-    count: usize,
-    height: usize,
-    /// This many slivers, the first ones, are one row higher.
-    higher: usize,
-}
-
-impl Slivers {
-    fn new(rows: usize) -> Self {
-        let count = rows.div_ceil(TILE_ROWS);
-        Self { count, height: rows / count, higher: rows % count }
-    }
-
-    /// (first row, rows) of a sliver.
-    fn get(&self, index: usize) -> (usize, usize) {
-        (index * self.height + index.min(self.higher), self.height + usize::from(index < self.higher))
-    }
-}
-
 thread_local! {
     static LEFT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
     static RIGHT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
@@ -137,21 +119,28 @@ pub fn matmul(dst: &mut [f32], write: Write, (m, k, n): (usize, usize, usize), a
         }
         return;
     }
-    let parallel = m * n * k >= PARALLEL_FROM;
-    let slivers = Slivers::new(m);
+    multiply_by(Unit::best(), dst, write, (m, k, n), a, b);
+}
+
+/// [`matmul`] of something by `unit`.
+fn multiply_by(unit: Unit, dst: &mut [f32], write: Write, shape: (usize, usize, usize), a: Left<'_>, b: Right<'_>) {
+    let (m, k, n) = shape;
+    let parallel = m * n * k >= unit.parallel_from();
+    let slivers = Slivers::new(unit, m);
     // Pairs along k, to whole vectors of sixteen.
     let pairs = k.div_ceil(32) * 16;
     let mut left = LEFT.take();
-    if left.len() < m * pairs {
-        left.resize(m * pairs, 0);
+    let len = slivers.packed_rows(m) * pairs;
+    if left.len() < len {
+        left.resize(len, 0);
     }
-    pack_left(&mut left[..m * pairs], slivers, pairs, a, k, parallel);
+    pack_left(&mut left[..len], slivers, pairs, a, k, parallel);
 
     let threads = if parallel { rayon::current_num_threads() } else { 1 };
     let (columns, height) = blocks(n, slivers.count, threads);
     let across = n.div_ceil(columns);
     let tasks = across * slivers.count.div_ceil(height);
-    let packed = &left[..m * pairs];
+    let packed = &left[..len];
     let shared = Shared(dst.as_mut_ptr());
     let task = |index: usize| {
         let (first, sliver) = (index % across * columns, index / across * height);
@@ -179,19 +168,22 @@ fn blocks(n: usize, slivers: usize, threads: usize) -> (usize, usize) {
     (columns, slivers.div_ceil(down))
 }
 
-/// a [m, k] → per sliver `[pairs][rows]` of bf16 pairs along k.
+/// a [m, k] → per sliver `[pairs][rows]` of bf16 pairs along k, or tiles.
 fn pack_left(packed: &mut [u32], slivers: Slivers, pairs: usize, a: Left<'_>, k: usize, parallel: bool) {
     let (higher, lower) = packed.split_at_mut(slivers.higher * (slivers.height + 1) * pairs);
     for (part, base, height) in [(higher, 0, slivers.height + 1), (lower, slivers.higher, slivers.height)] {
         let pack = |(index, packed): (usize, &mut [u32])| {
             let (first, rows) = slivers.get(base + index);
-            debug_assert_eq!(rows, height);
-            simd::pack_left(packed, &a.values[first * k..(first + rows) * k], a.gain, rows, k);
+            let values = &a.values[first * k..(first + rows) * k];
+            match slivers.unit {
+                Unit::Vectors => simd::pack_left(packed, values, a.gain, rows, k),
+                Unit::Tiles => amx::pack_left(packed, values, a.gain, rows, k),
+            }
         };
         if parallel {
-            part.par_chunks_exact_mut(height * pairs).enumerate().for_each(pack);
+            part.par_chunks_mut(height * pairs).enumerate().for_each(pack);
         } else {
-            part.chunks_exact_mut(height * pairs).enumerate().for_each(pack);
+            part.chunks_mut(height * pairs).enumerate().for_each(pack);
         }
     }
 }
@@ -252,13 +244,15 @@ impl Block {
         let Operands { k, n, pairs, left, rows, right } = operands;
         let (first_column, columns) = self.columns;
         let strips = columns.div_ceil(TILE_COLS);
+        let depth = rows.unit.depth();
+        let tiles = (rows.unit == Unit::Tiles).then(amx::Configured::new);
         let mut block = RIGHT.take();
-        let lines = strips * BLOCK_DEPTH.min(pairs * 2);
+        let lines = strips * depth.min(pairs * 2);
         if block.len() < lines {
-            block.resize(lines, Line { _pairs: [0; 16] });
+            block.resize(lines, Line::ZERO);
         }
-        for first in (0..k).step_by(BLOCK_DEPTH) {
-            let part = simd::Part { depth: (first, BLOCK_DEPTH.min(k - first)), columns: self.columns };
+        for first in (0..k).step_by(depth) {
+            let part = simd::Part { depth: (first, depth.min(k - first)), columns: self.columns };
             let (strip_lines, depth_pairs) = (part.strip_lines(), part.depth.1.div_ceil(2));
             let block = &mut block[..part.lines()];
             match right {
@@ -267,10 +261,17 @@ impl Block {
                 Right::Quantised(w) => pack_quantised(block, &w, part),
                 Right::QuantisedTransposed(w) => pack_quantised_transposed(block, &w, part),
             }
+            // Tiles multiply whole vectors of pairs: what nobody packed must be zero.
+            let depth_pairs = if tiles.is_some() {
+                block.chunks_exact_mut(strip_lines).for_each(|strip| strip[depth_pairs * 2..].fill(Line::ZERO));
+                strip_lines / 2
+            } else {
+                depth_pairs
+            };
             let add = write == Write::Add || first > 0;
             for sliver in self.slivers.0..self.slivers.0 + self.slivers.1 {
                 let (row, height) = rows.get(sliver);
-                let a = &left[row * pairs + first / 2 * height..][..depth_pairs * height];
+                let a = rows.part(left, pairs, sliver, first / 2, depth_pairs);
                 for strip in 0..strips {
                     let column = first_column + strip * TILE_COLS;
                     let width = TILE_COLS.min(first_column + columns - column);
@@ -279,7 +280,10 @@ impl Block {
                     // SAFETY: the target's rows and columns lie in this task's own part of dst [m, n].
                     #[expect(unsafe_code, reason = "the tile is written through a raw pointer")]
                     unsafe {
-                        simd::tile(height, a, b, to);
+                        match &tiles {
+                            Some(configured) => amx::tile(configured, height, a, b, to),
+                            None => simd::tile(height, a, b, to),
+                        }
                     }
                 }
             }
@@ -308,6 +312,11 @@ mod tests {
         all
     }
 
+    /// What this processor can multiply with.
+    fn units() -> impl Iterator<Item = Unit> {
+        [Unit::Vectors, Unit::Tiles].into_iter().filter(|unit| *unit == Unit::Vectors || amx::available())
+    }
+
     fn check(m: usize, k: usize, n: usize) {
         let (a, w) = (random(m * k, 1), random(n * k, 2));
         let w: Vec<bf16> = w.into_iter().map(bf16::from_f32).collect();
@@ -316,15 +325,16 @@ mod tests {
             let b = |p: usize, j: usize| if transposed { wide[j * k + p] } else { wide[p * n + j] };
             let right = if transposed { Right::Transposed(&w) } else { Right::Plain(&w) };
             let truth = truth(m, k, n, &a, &b);
-            for write in [Write::Set, Write::Add] {
+            for (write, unit) in [Write::Set, Write::Add].into_iter().flat_map(|write| units().map(move |u| (write, u)))
+            {
                 let mut got = vec![0.5f32; m * n];
-                matmul(&mut got, write, (m, k, n), a[..].into(), right);
+                multiply_by(unit, &mut got, write, (m, k, n), a[..].into(), right);
                 let start = if write == Write::Add { 0.5 } else { 0.0 };
                 for (i, (got, (want, magnitude))) in got.iter().zip(&truth).enumerate() {
                     // Products of bf16 are exact in f32; k sums of relative error 2⁻²⁴ each, in two chains.
                     let bound = (magnitude + start) * (k as f64 + 4.0) * 2f64.powi(-24) + 1e-30;
                     let error = (f64::from(*got) - want - start).abs();
-                    assert!(error <= bound, "[{m}, {k}]·[{k}, {n}] {write:?} element {i}: {got}, not {want}");
+                    assert!(error <= bound, "[{m}, {k}]·[{k}, {n}] {write:?} {unit:?} {i}: {got}, not {want}");
                 }
             }
         }
@@ -405,11 +415,13 @@ mod tests {
         let (m, k, n) = (125, 1030, 330);
         let a = random(m * k, 3);
         let w: Vec<bf16> = random(k * n, 4).into_iter().map(bf16::from_f32).collect();
-        for right in [Right::Plain(&w), Right::Transposed(&w)] {
+        for (right, unit) in
+            [Right::Plain(&w), Right::Transposed(&w)].iter().flat_map(|w| units().map(move |u| (*w, u)))
+        {
             let run = |threads, rows: usize| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let mut y = vec![0.0; rows * n];
-                pool.install(|| matmul(&mut y, Write::Set, (rows, k, n), a[..rows * k].into(), right));
+                pool.install(|| multiply_by(unit, &mut y, Write::Set, (rows, k, n), a[..rows * k].into(), right));
                 y
             };
             let one = run(1, m);

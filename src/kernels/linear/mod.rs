@@ -1,7 +1,7 @@
 //! Linear with a frozen weight: the output and the input gradient, nothing for the weight.
 //!
-//! Weights stay in the dtype they are stored in. Processors with AVX-512-BF16 multiply bf16 weights as they are, rounding
-//! the activations; elsewhere, and in the exact forms, tiles of the weight are widened to f32, never the whole.
+//! Weights stay in the dtype they are stored in. Processors with AVX-512-BF16 (or AMX) multiply bf16 weights as they are,
+//! rounding the activations; elsewhere, and in the exact forms, tiles of the weight are widened to f32, never the whole.
 //! Quantised weights are dequantised in the same tiles, to bf16 or to f32. Sums are f32.
 
 #[cfg(target_arch = "x86_64")]
@@ -215,7 +215,10 @@ pub fn rounds_activations(w: Matrix<'_>, rows: usize) -> bool {
 /// The arithmetic of this processor, for names of what is kept: another one gives other last bits.
 pub fn arithmetic() -> String {
     #[cfg(target_arch = "x86_64")]
-    return format!("{:?} bf16 {}", super::simd::level(), gemm::bf16::available());
+    return match gemm::bf16::available() {
+        true => format!("{:?} bf16 {:?}", super::simd::level(), gemm::bf16::Unit::best()),
+        false => format!("{:?}", super::simd::level()),
+    };
     #[cfg(not(target_arch = "x86_64"))]
     return std::env::consts::ARCH.to_owned();
 }

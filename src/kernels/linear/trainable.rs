@@ -5,6 +5,7 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::{Matrix, rounds_activations};
+use crate::kernels::buffer::Buffer;
 use crate::kernels::gemm::{Mat, MatMut, Write, matmul, small};
 
 /// Output columns handed to a thread at once.
@@ -29,7 +30,7 @@ pub fn backward_weight_of(w: Matrix<'_>, x: &[f32], dy: &[f32], dw: &mut [f32]) 
     #[cfg(target_arch = "x86_64")]
     if rounds_activations(w, rows) {
         use crate::kernels::gemm::bf16::{Right, matmul};
-        let mut across = vec![0.0; dy.len()];
+        let mut across = Buffer::unspecified(dy.len());
         let strips = across.par_chunks_mut(TRANSPOSED_PER_TASK * rows).enumerate();
         strips.for_each(|(strip, across)| {
             let first = strip * TRANSPOSED_PER_TASK;
