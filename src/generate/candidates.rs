@@ -4,10 +4,11 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{TableFactor, VisitMut, VisitorMut};
+use sqlparser::ast::{TableFactor, VisitorMut};
 
 use crate::db::{Order, Rows, TOLERANCE, same_rows};
 use crate::sql::scan::{Quoting, outside};
+use crate::sql::walk::walk_mut;
 use crate::sql::{Dialect, parse};
 
 /// How many answers of each kind are drawn.
@@ -42,7 +43,7 @@ impl Plan {
 /// it. White space, comments, redundant `AS` and the final `;` are gone. Text that does not parse is taken as it is.
 pub fn canonical(sql: &str, dialect: Dialect) -> String {
     let Ok(mut statements) = parse(sql, dialect) else { return sql.trim().to_owned() };
-    let _ = VisitMut::visit(&mut statements, &mut WithAs);
+    let _ = walk_mut(&mut statements, &mut WithAs);
     let text = statements.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let code = outside(&text, Quoting::of(dialect));
     let lower = |(c, code): (char, &bool)| if *code { c.to_ascii_lowercase() } else { c };

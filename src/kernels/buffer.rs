@@ -25,8 +25,9 @@ impl Buffer {
         if len < POOLED_FROM {
             return Self { memory: vec![0.0; len], len };
         }
-        let size = size_class(len);
-        let memory = pool().take(size).unwrap_or_else(|| vec![0.0; size]);
+        let memory = pool().take(len);
+        // Allocated without the lock.
+        let memory = memory.unwrap_or_else(|| vec![0.0; size_class(len)]);
         Self { memory, len }
     }
 
@@ -97,8 +98,27 @@ fn pool() -> MutexGuard<'static, Pool> {
 }
 
 impl Pool {
-    fn take(&mut self, size: usize) -> Option<Vec<f32>> {
-        self.idle.get_mut(&size)?.pop().map(|(_, memory)| memory)
+    /// The smallest piece that `len` numbers fit into, unless it is more than twice as large. Where there is none, as much
+    /// smaller memory as will be allocated goes back to the system: the pool does not grow beyond what was in use at once.
+    fn take(&mut self, len: usize) -> Option<Vec<f32>> {
+        if let Some(size) = self.idle.range(len..=2 * len).next().map(|(size, _)| *size) {
+            return self.pop(size);
+        }
+        let mut owed = len;
+        while let Some(size) = self.idle.range(..len).next_back().map(|(size, _)| *size).filter(|_| owed > 0) {
+            owed = owed.saturating_sub(size);
+            self.pop(size);
+        }
+        None
+    }
+
+    fn pop(&mut self, size: usize) -> Option<Vec<f32>> {
+        let pieces = self.idle.get_mut(&size)?;
+        let memory = pieces.pop().map(|(_, memory)| memory);
+        if pieces.is_empty() {
+            self.idle.remove(&size);
+        }
+        memory
     }
 
     fn put(&mut self, memory: Vec<f32>) {
@@ -136,12 +156,22 @@ mod tests {
     fn memory_is_used_again_for_a_while_and_then_given_back() {
         let mut pool = Pool { idle: BTreeMap::new(), step: 0 };
         pool.put(vec![0.0; 8192]);
-        assert!(pool.take(4096).is_none());
-        let memory = pool.take(8192).unwrap();
+        assert!(pool.take(4000).is_none(), "too large");
+        let memory = pool.take(8000).unwrap();
         pool.put(memory);
         (0..IDLE).for_each(|_| pool.settle());
         assert_eq!(pool.idle.len(), 1);
         pool.settle();
+        assert!(pool.idle.is_empty());
+    }
+
+    #[test]
+    fn what_is_too_small_makes_room_for_what_is_allocated() {
+        let mut pool = Pool { idle: BTreeMap::new(), step: 0 };
+        (0..3).for_each(|_| pool.put(vec![0.0; 5000]));
+        assert!(pool.take(6000).is_none());
+        assert_eq!(pool.idle[&5000].len(), 1);
+        assert!(pool.take(6000).is_none());
         assert!(pool.idle.is_empty());
     }
 

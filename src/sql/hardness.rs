@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Query, Select, SetExpr, Statement, TableFactor, visit_expressions,
-};
+use sqlparser::ast::{BinaryOperator, Expr, GroupByExpr, Query, Select, SetExpr, Statement, TableFactor};
+
+use super::walk::visit_expressions;
 
 /// Spider's four classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -116,7 +116,7 @@ fn extras(query: &Query, select: &Select) -> usize {
     for item in &select.projection {
         let _ = visit_expressions(item, |expr| {
             look(expr);
-            ControlFlow::<()>::Continue(())
+            ControlFlow::Continue(())
         });
     }
     for condition in conditions(select) {
@@ -125,7 +125,7 @@ fn extras(query: &Query, select: &Select) -> usize {
     if let Some(order_by) = &query.order_by {
         let _ = visit_expressions(order_by, |expr| {
             look(expr);
-            ControlFlow::<()>::Continue(())
+            ControlFlow::Continue(())
         });
     }
     let mut tests = usize::from(select.selection.is_some());

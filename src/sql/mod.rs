@@ -14,6 +14,7 @@ mod mutate;
 mod parse;
 pub mod scan;
 mod schema;
+pub(crate) mod walk;
 
 pub use convert::{Conversion, convert};
 pub use dialect::Dialect;

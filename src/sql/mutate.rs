@@ -5,9 +5,10 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, Ident, JoinOperator, LimitClause, OrderByKind, Query, Select, SelectItem,
-    SetExpr, Statement, TableFactor, visit_expressions_mut, visit_relations_mut,
+    SetExpr, Statement, TableFactor,
 };
 
+use super::walk::{visit_expressions_mut, visit_relations_mut};
 use super::{Dialect, Schema, parse};
 
 /// The statement with one mistake that models make: a column or table that is not there but nearly, a column of the
@@ -31,7 +32,7 @@ pub fn broken(sql: &str, dialect: Dialect, schema: &Schema) -> Vec<String> {
         if let Some(sqlparser::ast::ObjectNamePart::Identifier(ident)) = name.0.last_mut() {
             ident.value = other_number(&ident.value);
         }
-        ControlFlow::<()>::Continue(())
+        ControlFlow::Continue(())
     });
     found.push(text(&changed));
     let mut changed = statements.clone();
@@ -188,7 +189,7 @@ fn first_side(condition: Expr) -> Option<Expr> {
 fn expressions(statements: &mut Vec<Statement>, change: &mut dyn FnMut(&mut Expr)) {
     let _ = visit_expressions_mut(statements, |expr| {
         change(expr);
-        ControlFlow::<()>::Continue(())
+        ControlFlow::Continue(())
     });
 }
 

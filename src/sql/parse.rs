@@ -63,13 +63,13 @@ pub fn summary(statement: &Statement) -> &'static str {
 pub fn relations(statements: &[Statement]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for statement in statements {
-        let _ = sqlparser::ast::visit_relations(statement, |name| {
+        let _ = crate::sql::walk::visit_relations(statement, |name| {
             if let Some(ident) = name.0.last().and_then(|part| part.as_ident())
                 && !names.iter().any(|known| known.eq_ignore_ascii_case(&ident.value))
             {
                 names.push(ident.value.clone());
             }
-            std::ops::ControlFlow::<()>::Continue(())
+            std::ops::ControlFlow::Continue(())
         });
     }
     names
@@ -80,7 +80,7 @@ pub fn literals(statements: &[Statement]) -> Vec<String> {
     use sqlparser::ast::{Expr, Value};
     let mut found: Vec<String> = Vec::new();
     for statement in statements {
-        let _ = sqlparser::ast::visit_expressions(statement, |expr| {
+        let _ = crate::sql::walk::visit_expressions(statement, |expr| {
             if let Expr::Value(literal) = expr
                 && let Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) | Value::Number(text, _) =
                     &literal.value
@@ -88,7 +88,7 @@ pub fn literals(statements: &[Statement]) -> Vec<String> {
             {
                 found.push(text.clone());
             }
-            std::ops::ControlFlow::<()>::Continue(())
+            std::ops::ControlFlow::Continue(())
         });
     }
     found

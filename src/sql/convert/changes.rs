@@ -16,14 +16,14 @@ impl<'s> Rewriter<'s> {
     pub(super) fn assignments_in_order(&mut self, assignments: &mut [Assignment]) {
         let mut done: Vec<(Ident, Expr)> = Vec::new();
         for assignment in assignments {
-            let _ = sqlparser::ast::visit_expressions_mut(&mut assignment.value, |expr| {
+            let _ = crate::sql::walk::visit_expressions_mut(&mut assignment.value, |expr| {
                 if let Expr::Identifier(column) = expr
                     && let Some((_, value)) = done.iter().find(|(name, _)| same(&name.value, &column.value))
                 {
                     *expr = build::operand(value.clone());
                     self.did("update-order");
                 }
-                std::ops::ControlFlow::<()>::Continue(())
+                std::ops::ControlFlow::Continue(())
             });
             if let AssignmentTarget::ColumnName(name) = &assignment.target
                 && let Some(column) = last(name)
@@ -77,7 +77,7 @@ pub(super) fn is_outer(operator: &JoinOperator) -> bool {
 /// Whether an expression speaks of another relation than this one.
 pub(super) fn speaks_of_others(expr: &Expr, own: &Ident) -> bool {
     let mut found = false;
-    let _ = sqlparser::ast::visit_expressions(expr, |expr| {
+    let _ = crate::sql::walk::visit_expressions(expr, |expr| {
         found |= match expr {
             Expr::CompoundIdentifier(parts) => {
                 parts.iter().rev().nth(1).is_some_and(|owner| !same(&owner.value, &own.value))
@@ -85,7 +85,7 @@ pub(super) fn speaks_of_others(expr: &Expr, own: &Ident) -> bool {
             Expr::Identifier(_) => true,
             _ => false,
         };
-        std::ops::ControlFlow::<()>::Continue(())
+        std::ops::ControlFlow::Continue(())
     });
     found
 }

@@ -411,7 +411,7 @@ fn unqualify(target: &mut AssignmentTarget) {
 fn excluded(expr: &mut Expr, alias: Option<&Ident>, table: &str) {
     use std::ops::ControlFlow;
     let alias = alias.cloned();
-    let _ = sqlparser::ast::visit_expressions_mut(expr, |expr| {
+    let _ = crate::sql::walk::visit_expressions_mut(expr, |expr| {
         match expr {
             Expr::Function(function) if build::function_name(function) == "VALUES" => {
                 let mut arguments = build::take_arguments(function);
@@ -437,7 +437,7 @@ fn excluded(expr: &mut Expr, alias: Option<&Ident>, table: &str) {
             }
             _ => {}
         }
-        ControlFlow::<()>::Continue(())
+        ControlFlow::Continue(())
     });
 }
 

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     AccessExpr, BinaryOperator, Distinct, Expr, Function, FunctionArgumentClause, FunctionArguments, GroupByExpr,
     GroupByWithModifier, Ident, JoinConstraint, JoinOperator, OrderBy, OrderByExpr, OrderByKind, OrderByOptions,
-    OrderBySort, Query, Select, SelectItem, Subscript, TableWithJoins, Visit, VisitMut, VisitorMut,
+    OrderBySort, Query, Select, SelectItem, Subscript, TableWithJoins, VisitorMut,
 };
 
 use super::aggregates::Aggregates;
@@ -19,6 +19,7 @@ use super::functions::{is_aggregate, key};
 use super::scope::{Columns, Scope};
 use super::value_type::Ty;
 use super::{Rewriter, Source, Stage};
+use crate::sql::walk::{walk, walk_mut};
 
 type Column = (usize, String);
 
@@ -70,10 +71,10 @@ impl<'s> Rewriter<'s> {
             return;
         }
         let mut aggregates = Aggregates::default();
-        let _ = Visit::visit(&select.projection, &mut aggregates);
-        let _ = Visit::visit(&select.having, &mut aggregates);
+        let _ = walk(&select.projection, &mut aggregates);
+        let _ = walk(&select.having, &mut aggregates);
         if let Some(order_by) = &order_by {
-            let _ = Visit::visit(&**order_by, &mut aggregates);
+            let _ = walk(&**order_by, &mut aggregates);
         }
         let GroupByExpr::Expressions(keys, _) = &mut select.group_by else { return };
         if keys.is_empty() && aggregates.count == 0 {
@@ -106,24 +107,24 @@ impl<'s> Rewriter<'s> {
                     };
                     let before = groups.picked;
                     groups.picked = false;
-                    let _ = VisitMut::visit(expr, &mut groups);
+                    let _ = walk_mut(expr, &mut groups);
                     if let (true, Some(alias)) = (groups.picked, name) {
                         *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
                     }
                     groups.picked |= before;
                 }
-                SelectItem::ExprWithAlias { expr, .. } => drop(VisitMut::visit(expr, &mut groups)),
+                SelectItem::ExprWithAlias { expr, .. } => drop(walk_mut(expr, &mut groups)),
                 _ => {}
             }
         }
         if let Some(having) = &mut select.having {
-            let _ = VisitMut::visit(having, &mut groups);
+            let _ = walk_mut(having, &mut groups);
         }
         if let Some(OrderBy { kind: OrderByKind::Expressions(exprs), .. }) = order_by.as_deref_mut() {
             for by in exprs {
                 let alias = matches!(&by.expr, Expr::Identifier(ident) if scope.alias(&ident.value).is_some());
                 if !alias {
-                    let _ = VisitMut::visit(&mut by.expr, &mut groups);
+                    let _ = walk_mut(&mut by.expr, &mut groups);
                 }
             }
         }

@@ -11,6 +11,7 @@ use super::scope::{Found, Scope};
 use super::suggest::nearest;
 use crate::sql::Dialect;
 use crate::sql::schema::same;
+use crate::sql::walk::walk;
 
 /// Names that every table of a system has without saying so, and bare words that are values.
 const PSEUDO: [&str; 20] = [
@@ -131,8 +132,8 @@ impl Linter<'_> {
         environment: &Environment,
         aliases: Aliases,
     ) {
-        let mut walk = Walk { linter: self, scope, environment, aliases, depth: 0, units: Vec::new() };
-        let _ = node.visit(&mut walk);
+        let mut visitor = Walk { linter: self, scope, environment, aliases, depth: 0, units: Vec::new() };
+        let _ = walk(node, &mut visitor);
     }
 
     /// Checks a column named without its table.

@@ -57,7 +57,7 @@ impl Rewriter<'_> {
         std::mem::swap(&mut subquery.body, &mut query.body);
         // The order of the groups, where their keys are shown.
         let shown = |key: &sqlparser::ast::OrderByExpr| {
-            sqlparser::ast::visit_expressions(&key.expr, |expr| match expr {
+            crate::sql::walk::visit_expressions(&key.expr, |expr| match expr {
                 Expr::Identifier(ident) if !names.iter().any(|name| name.value == ident.value) => {
                     ControlFlow::Break(())
                 }

@@ -143,14 +143,14 @@ impl Rewriter<'_> {
 /// EXCLUDED.a is VALUES(a).
 fn values_of_new_row(expr: &mut Expr) {
     use std::ops::ControlFlow;
-    let _ = sqlparser::ast::visit_expressions_mut(expr, |expr| {
+    let _ = crate::sql::walk::visit_expressions_mut(expr, |expr| {
         if let Expr::CompoundIdentifier(parts) = expr
             && let [owner, column] = parts.as_slice()
             && same(&owner.value, "excluded")
         {
             *expr = build::call("VALUES", vec![Expr::Identifier(column.clone())]);
         }
-        ControlFlow::<()>::Continue(())
+        ControlFlow::Continue(())
     });
 }
 
