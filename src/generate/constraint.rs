@@ -1,25 +1,38 @@
 //! What a grammar and a schema guard leave of the vocabulary at each step of one answer, with room kept to close it.
 //!
-//! A pick is checked by its own bytes; the mask of the whole vocabulary is made only when somebody asks for it. Near
-//! the end of the token budget a token is taken only if what follows can still be closed with the tokens that are left,
-//! the end token included, so an answer under a constraint is always a whole statement.
+//! A pick is checked by its own bytes; the mask of the whole vocabulary is made only when somebody asks for it. Under a
+//! guard, and near the end of the token budget, a token is taken only if a way to the end behind it is known that the
+//! vocabulary can spell with the tokens that are left, the end token included. That way is kept: its first token is
+//! allowed and in every mask whatever else is refused, so some token always is, and an answer is a whole statement.
+
+mod taste;
 
 use std::sync::Arc;
+
+pub use taste::Taste;
 
 use super::sampler::Allowed;
 use crate::error::{Problem, Result};
 use crate::grammar::{BitMask, Matcher, TokenTrie};
 
-/// Tokens left beyond which nobody looks for a way to the end, beside twice the fewest bytes that the grammar and the
-/// guard's debts ask for: what a way may take more. Price: below it each token costs a search, 0.1 to 1 ms.
+/// Without a guard: tokens left beyond which nobody looks for a way to the end, beside twice the fewest bytes that the
+/// grammar asks for. No state of a grammar alone is a dead end. Price: below it each token costs a search, 0.1 to 1 ms.
 const ROOM: usize = 64;
 
-/// Searches for a way to the end that may fail in one answer before nobody looks any more. Price of a failed one: up to
-/// 50 ms. None is known that fails.
+/// Searches for a way to the end that may fail in one answer before only the known way is followed, or nobody looks any
+/// more where none is known. Price of a failed one: up to 50 ms.
 const LOST_SEARCHES: u32 = 16;
 
-/// Tokens refused at one step for want of room before the known way to the end is taken instead of asking on.
+/// Tokens refused at one step for want of a way before the known one is taken instead of asking on.
 const TRIES: u32 = 8;
+
+/// A way to the end.
+#[derive(Debug, Clone)]
+struct Way {
+    bytes: Arc<[u8]>,
+    /// How many tokens spell it.
+    tokens: usize,
+}
 
 /// One answer's way through a grammar.
 #[derive(Debug, Clone)]
@@ -37,25 +50,32 @@ pub struct Constraint {
     cut_short: bool,
     /// Searches for a way to the end that found none.
     lost: u32,
+    /// The way to the end from here. `Some(None)`: looked for in vain.
+    way: Option<Option<Way>>,
+    /// Under a guard: what is left out while another way is known.
+    taste: Option<Taste>,
     step: Step,
 }
 
 /// What is known of the step at hand.
 #[derive(Debug, Clone, Default)]
 struct Step {
-    /// Whether the budget may end before the statement does, so that every token has to be looked at.
-    near_the_end: Option<bool>,
+    /// Whether a token must have a way to the end behind it.
+    watched: Option<bool>,
     /// Tokens refused before a mask was made.
     refused: Vec<u32>,
-    /// Tokens refused for want of room.
-    short: u32,
+    /// Tokens refused for want of a way.
+    denied: u32,
+    /// The ways behind tokens that were allowed.
+    ways: Vec<(u32, Way)>,
     /// Only the way to the end is open: the mask holds its first token.
     forced: bool,
 }
 
 impl Constraint {
-    /// A constraint at its beginning.
-    pub fn new(matcher: Matcher, trie: Arc<TokenTrie>, opening: Vec<u32>) -> Self {
+    /// A constraint at its beginning. With a taste, every token must have a way to the end behind it: what the matcher of
+    /// a schema guard needs, whose states may be dead ends.
+    pub fn new(matcher: Matcher, trie: Arc<TokenTrie>, opening: Vec<u32>, taste: Option<Taste>) -> Self {
         Self {
             matcher,
             trie,
@@ -65,6 +85,8 @@ impl Constraint {
             begun: false,
             cut_short: false,
             lost: 0,
+            way: None,
+            taste,
             step: Step::default(),
         }
     }
@@ -101,11 +123,30 @@ impl Constraint {
     /// Takes a drawn token that belongs to the text.
     pub fn advance(&mut self, id: u32) -> Result<()> {
         self.begun = true;
+        let behind = self.known_behind(id);
         self.begin_step();
         if self.matcher.advance_token(&self.trie, id) {
+            if !self.trie.is_end(id) {
+                self.way = behind.map(Some);
+            }
+            if let Some(taste) = &mut self.taste {
+                taste.advance(self.trie.bytes(id));
+            }
             return Ok(());
         }
         Err(Problem::failed(format!("token {id} was drawn against the grammar")).into())
+    }
+
+    /// The way behind a token that is known without a search: found when the token was asked about, or the rest of the
+    /// way from here. What was known once is not lost again, whatever the matcher forgets.
+    fn known_behind(&self, id: u32) -> Option<Way> {
+        if let Some((_, way)) = self.step.ways.iter().find(|(own, _)| *own == id) {
+            return Some(way.clone());
+        }
+        let way = self.way.as_ref()?.as_ref()?;
+        let own = self.trie.bytes(id);
+        let rest: Arc<[u8]> = way.bytes.strip_prefix(own).filter(|_| !own.is_empty())?.into();
+        Some(Way { tokens: self.trie.spelling(&rest)?, bytes: rest })
     }
 
     /// Whether the token opens a thinking block rather than the answer.
@@ -128,42 +169,79 @@ impl Constraint {
         self.cut_short
     }
 
-    /// Whether the budget may end before the statement does.
-    fn is_near_the_end(&mut self) -> bool {
-        if let Some(known) = self.step.near_the_end {
+    fn spelt(&self, bytes: Option<Arc<[u8]>>) -> Option<Way> {
+        let bytes = bytes?;
+        Some(Way { tokens: self.trie.spelling(&bytes)?, bytes })
+    }
+
+    /// The way to the end from here.
+    fn way(&mut self) -> Option<&Way> {
+        if self.way.is_none() {
+            let found = if self.lost < LOST_SEARCHES { self.spelt(self.matcher.completion()) } else { None };
+            self.lost += u32::from(found.is_none());
+            self.way = Some(found);
+        }
+        self.way.as_ref().and_then(Option::as_ref)
+    }
+
+    /// Whether this token is the next one of the known way.
+    fn is_on_the_way(&mut self, id: u32) -> bool {
+        let first = self.way().map(|way| Arc::clone(&way.bytes)).and_then(|bytes| self.trie.first(&bytes));
+        first == Some(id)
+    }
+
+    /// Whether a token must have a way to the end behind it. Where no way is known from here (token literals), there is
+    /// nothing to keep room for.
+    fn is_watched(&mut self) -> bool {
+        if let Some(known) = self.step.watched {
             return known;
         }
-        let far = self.lost >= LOST_SEARCHES || self.budget >= ROOM + 2 * self.matcher.distance();
-        // Where no way to the end is known (token literals), there is nothing to keep room for.
-        let near = !far && self.matcher.completion().is_some();
-        self.lost += u32::from(!far && !near);
-        self.step.near_the_end = Some(near);
-        near
+        let near = self.taste.is_some() || self.budget < ROOM + 2 * self.matcher.distance();
+        let watched = near && self.way().is_some();
+        self.step.watched = Some(watched);
+        watched
     }
 
     /// Whether the text with this token can still be closed within the budget. When that was denied too often, only the
     /// way to the end stays open.
-    fn leaves_room(&mut self, id: u32) -> bool {
-        let way = self.matcher.completion_after(&self.trie, id);
-        self.lost += u32::from(way.is_none());
-        let tokens = way.and_then(|bytes| self.trie.spelling(&bytes));
-        if tokens.is_some_and(|tokens| tokens + 2 <= self.budget) {
+    fn leads_on(&mut self, id: u32) -> bool {
+        if !self.is_watched() || self.is_on_the_way(id) {
             return true;
         }
-        self.cut_short = true;
-        self.step.short += 1;
-        if self.step.short >= TRIES
-            && let Some(way) = self.matcher.completion()
-        {
-            let mut mask = BitMask::new(self.trie.size());
-            match self.trie.first(&way) {
-                Some(first) => mask.insert(first),
-                None => self.trie.ends().iter().for_each(|end| mask.insert(*end)),
+        let suits = self.taste.as_ref().is_none_or(|taste| taste.suits(self.trie.bytes(id)));
+        if !suits {
+            return false;
+        }
+        let behind = match self.lost < LOST_SEARCHES {
+            true => self.spelt(self.matcher.completion_after(&self.trie, id)),
+            false => None,
+        };
+        match behind {
+            Some(way) if way.tokens + 2 <= self.budget => {
+                self.step.ways.push((id, way));
+                return true;
             }
+            Some(_) => self.cut_short = true,
+            None => self.lost += 1,
+        }
+        self.step.denied += 1;
+        if self.step.denied >= TRIES || self.lost >= LOST_SEARCHES {
+            let mut mask = BitMask::new(self.trie.size());
+            self.insert_way(&mut mask);
+            self.cut_short = true;
             self.mask = Some(mask);
             self.step.forced = true;
         }
         false
+    }
+
+    /// Puts the next token of the known way into a mask, or the end tokens where the way is at its end.
+    fn insert_way(&mut self, mask: &mut BitMask) {
+        let Some(way) = self.way().map(|way| Arc::clone(&way.bytes)) else { return };
+        match self.trie.first(&way) {
+            Some(first) => mask.insert(first),
+            None => self.trie.ends().iter().for_each(|end| mask.insert(*end)),
+        }
     }
 }
 
@@ -177,9 +255,8 @@ impl Allowed for Constraint {
             return in_mask;
         }
         // The mask takes free names for all alike, so it may hold tokens that the guard refuses: the bytes decide.
-        let allowed = in_mask
-            && self.matcher.accepts_token(&self.trie, id)
-            && (self.trie.is_end(id) || !self.is_near_the_end() || self.leaves_room(id));
+        let allowed =
+            in_mask && self.matcher.accepts_token(&self.trie, id) && (self.trie.is_end(id) || self.leads_on(id));
         if !allowed && !self.step.forced {
             match &mut self.mask {
                 Some(mask) => mask.remove(id),
@@ -207,6 +284,13 @@ impl Allowed for Constraint {
         self.matcher.mask(&self.trie, &mut mask);
         for id in self.step.refused.drain(..) {
             mask.remove(id);
+        }
+        if self.is_watched() {
+            if let Some(taste) = self.taste.as_ref().filter(|taste| !taste.takes_all()) {
+                let odd: Vec<u32> = mask.iter().filter(|id| !taste.suits(self.trie.bytes(*id))).collect();
+                odd.into_iter().for_each(|id| mask.remove(id));
+            }
+            self.insert_way(&mut mask);
         }
         self.mask = Some(mask);
     }

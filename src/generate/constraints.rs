@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::constraint::Constraint;
+use super::constraint::{Constraint, Taste};
 use crate::grammar::{Grammar, Matcher, SchemaGuard, TokenTrie};
 use crate::sql::{Dialect, Schema};
 
@@ -33,8 +33,8 @@ pub struct Constraints {
     /// Ids of tags that may open a thinking block before the answer.
     pub(super) opening: Vec<u32>,
     guarded: Option<Guarded>,
-    /// The schemas of late, each with a matcher at its beginning, the last used behind.
-    schemas: Mutex<VecDeque<(Schema, Matcher)>>,
+    /// The schemas of late, each with a matcher and a taste at their beginning, the last used behind.
+    schemas: Mutex<VecDeque<(Schema, Matcher, Taste)>>,
 }
 
 impl Constraints {
@@ -55,32 +55,37 @@ impl Constraints {
     pub fn answer(&self, schema: Option<&Schema>) -> Constraint {
         let whole =
             |schema: &&Schema| schema.tables().iter().all(|table| table.columns_known && !table.columns.is_empty());
-        let matcher = match (self.guarded, schema.filter(whole)) {
-            (Some(guarded), Some(schema)) => self.guarded(guarded, schema),
-            _ => self.plain.restarted(),
+        let (matcher, taste) = match (self.guarded, schema.filter(whole)) {
+            (Some(guarded), Some(schema)) => {
+                let (matcher, taste) = self.guarded(guarded, schema);
+                (matcher, Some(taste))
+            }
+            _ => (self.plain.restarted(), None),
         };
-        Constraint::new(matcher, Arc::clone(&self.trie), self.opening.clone())
+        Constraint::new(matcher, Arc::clone(&self.trie), self.opening.clone(), taste)
     }
 
-    fn guarded(&self, guarded: Guarded, schema: &Schema) -> Matcher {
+    fn guarded(&self, guarded: Guarded, schema: &Schema) -> (Matcher, Taste) {
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = schemas.iter().position(|(own, _)| own == schema).and_then(|at| schemas.remove(at));
+        let known = schemas.iter().position(|(own, ..)| own == schema).and_then(|at| schemas.remove(at));
         let entry = known.unwrap_or_else(|| {
             let guard = SchemaGuard::new(schema, guarded.dialect, guarded.grammar);
-            (schema.clone(), Matcher::with_guard(Arc::clone(&self.grammar), Box::new(guard)))
+            let matcher = Matcher::with_guard(Arc::clone(&self.grammar), Box::new(guard));
+            let taste = Taste::new(&self.grammar, &SchemaGuard::functions(guarded.dialect), schema);
+            (schema.clone(), matcher, taste)
         });
-        let matcher = entry.1.restarted();
+        let (matcher, taste) = (entry.1.restarted(), entry.2.clone());
         schemas.push_back(entry);
         while schemas.len() > SCHEMAS {
             schemas.pop_front();
         }
-        matcher
+        (matcher, taste)
     }
 
     /// Bytes held by the trie and everything found so far.
     pub fn memory(&self) -> usize {
         let schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        let found: usize = schemas.iter().map(|(_, matcher)| matcher.memory()).sum();
+        let found: usize = schemas.iter().map(|(_, matcher, _)| matcher.memory()).sum();
         self.trie.memory() + self.plain.memory() + found
     }
 }

@@ -43,7 +43,10 @@ impl Shared {
             && !bytes.is_empty()
         {
             self.forget_if_stale();
-            self.closings.entry(to).or_insert(None).get_or_insert_with(|| rest.into());
+            let known = self.closings.entry(to).or_insert(None);
+            if known.as_ref().is_none_or(|known| rest.len() < known.len()) {
+                *known = Some(rest.into());
+            }
         }
         to
     }

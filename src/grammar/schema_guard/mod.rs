@@ -125,6 +125,11 @@ impl SchemaGuard {
         own
     }
 
+    /// The functions that it knows in a dialect.
+    pub fn functions(dialect: Dialect) -> Vec<&'static str> {
+        functions::of(dialect).iter().map(|(name, ..)| *name).collect()
+    }
+
     fn number(&mut self, state: State) -> u32 {
         if let Some(number) = self.known.get(&state) {
             return *number;
