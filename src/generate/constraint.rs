@@ -212,8 +212,9 @@ impl Constraint {
         if !suits {
             return false;
         }
+        let known = self.way().map(|way| Arc::clone(&way.bytes)).unwrap_or_default();
         let behind = match self.lost < LOST_SEARCHES {
-            true => self.spelt(self.matcher.completion_after(&self.trie, id)),
+            true => self.spelt(self.matcher.completion_after(&self.trie, id, &known)),
             false => None,
         };
         match behind {

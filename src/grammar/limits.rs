@@ -30,5 +30,11 @@ pub const MASKS: usize = 512;
 /// Most threads looked at to find a way to the end, about 5 µs each. Closing SQL takes a few hundred.
 pub const CLOSING_STEPS: usize = 8_000;
 
+/// The same before it is tried whether the way that is known in front of a token goes on behind it.
+pub const SHORT_CLOSING_STEPS: usize = 300;
+
+/// How many rests of a known way are tried behind a token, about 10 µs each where they do not fit.
+pub const RESTS: usize = 8;
+
 /// Ways to the end kept, about 100 bytes each; all go when there are more.
 pub const CLOSINGS: usize = 4096;

@@ -56,9 +56,36 @@ impl Shared {
         if let Some(known) = self.closings.get(&state) {
             return known.clone();
         }
-        let found: Option<Arc<[u8]>> = self.automaton.completion(state).map(Into::into);
+        let found: Option<Arc<[u8]>> = self.automaton.completion(state, limits::CLOSING_STEPS).map(Into::into);
         self.closings.insert(state, found.clone());
         found
+    }
+
+    /// The same behind a token, given the way in front of it: what is far to search may be near to what is known.
+    fn completion_beside(&mut self, state: StateId, known: &[u8]) -> Option<Arc<[u8]>> {
+        self.forget_if_stale();
+        if !known.is_empty() && !self.closings.contains_key(&state) {
+            let short = self.automaton.completion(state, limits::SHORT_CLOSING_STEPS);
+            if let Some(found) = short.or_else(|| self.rest_of(known, state)) {
+                self.forget_if_stale();
+                self.closings.insert(state, Some(found.into()));
+            }
+        }
+        self.completion(state)
+    }
+
+    /// A way, or what is left of it behind some of its first words, if it leads from another state to the end.
+    fn rest_of(&mut self, way: &[u8], state: StateId) -> Option<Vec<u8>> {
+        let ends_word = |at: &usize| !way[*at].is_ascii_alphanumeric() && way[*at] != b'_';
+        let begins = std::iter::once(0).chain((1..way.len()).filter(ends_word)).take(limits::RESTS);
+        self.automaton.states_mut().pin(state);
+        let mut rests = begins.map(|at| &way[at..]);
+        let found = rests.find(|rest| {
+            let to = self.automaton.walk(state, rest);
+            self.automaton.states().can_end(to)
+        });
+        self.automaton.states_mut().unpin(state);
+        found.map(<[u8]>::to_vec)
     }
 }
 
@@ -206,12 +233,13 @@ impl Matcher {
         self.lock().completion(self.place())
     }
 
-    /// The same for the text with this token behind it; none also where the token may not come.
-    pub fn completion_after(&self, trie: &TokenTrie, id: u32) -> Option<Arc<[u8]>> {
+    /// The same for the text with this token behind it; none also where the token may not come. `known`: a way in front
+    /// of it, or nothing.
+    pub fn completion_after(&self, trie: &TokenTrie, id: u32, known: &[u8]) -> Option<Arc<[u8]>> {
         let mut shared = self.lock();
         match shared.walk_token(self.place(), Some(id), trie.bytes(id)) {
             DEAD => None,
-            to => shared.completion(to),
+            to => shared.completion_beside(to, known),
         }
     }
 

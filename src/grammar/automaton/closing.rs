@@ -11,7 +11,6 @@ use super::distance::FAR;
 use super::hash::{Map, Set};
 use super::program::{Edge, Node};
 use super::states::{StateId, Thread};
-use crate::grammar::limits;
 
 /// A thread that the search has come to.
 struct Found {
@@ -43,7 +42,7 @@ const WEIGHT: u32 = 6;
 /// What a plan counts, however long: it is worth more than as many bytes on the off chance.
 const PLAN: u32 = 2;
 
-/// What trying a plan counts among [`limits::CLOSING_STEPS`].
+/// What trying a plan counts among the steps of a search.
 const PLAN_STEPS: usize = 10;
 
 /// Bytes that stand for a range when any will do: readable ones first.
@@ -63,9 +62,9 @@ impl Automaton {
         self.distances.of(self.grammar.program(), &self.stacks, thread, &owes).saturating_add(more)
     }
 
-    /// Bytes that lead from a state to where the text may end; none if there is no way, or none was found within
-    /// [`limits::CLOSING_STEPS`]. Token literals are not tried.
-    pub fn completion(&mut self, state: StateId) -> Option<Vec<u8>> {
+    /// Bytes that lead from a state to where the text may end; none if there is no way, or none was found within so many
+    /// steps. Token literals are not tried.
+    pub fn completion(&mut self, state: StateId, most_steps: usize) -> Option<Vec<u8>> {
         let mut search = Search::default();
         for thread in self.states.threads(state).to_vec() {
             self.offer(thread, u32::MAX, &[], 0, &mut search);
@@ -77,7 +76,7 @@ impl Automaton {
                 return Some(search.text(at));
             }
             steps += 1;
-            if steps > limits::CLOSING_STEPS {
+            if steps > most_steps {
                 return None;
             }
             for plan in self.plans(thread, &mut search).iter() {
