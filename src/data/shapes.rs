@@ -201,7 +201,7 @@ pub fn extract(
     if shape.needs_tables() || shape == Shape::Mapped {
         row.add_database(&mut example, mapping.column(Part::Database).unwrap_or("db_id"), shape.needs_tables())?;
     }
-    if matches!(shape, Shape::Evidence | Shape::Refine) {
+    if matches!(shape, Shape::CreateContext | Shape::Evidence | Shape::Refine) {
         example.evidence = row.optional("evidence");
     }
     let dialect = mapping.column(Part::Dialect);
@@ -310,7 +310,7 @@ impl Row<'_> {
         if mapping.column(Part::Schema).is_some() && !self.fields.contains_key(&schema) {
             return Err(format!("no column {schema}"));
         }
-        example.evidence = mapping.column(Part::Evidence).and_then(|column| self.optional(column));
+        example.evidence = self.optional(mapping.column(Part::Evidence).unwrap_or("evidence"));
         Ok(example)
     }
 

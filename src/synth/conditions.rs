@@ -3,30 +3,23 @@
 use super::Cell;
 use super::draft::{Condition, Phrase, Slot};
 use super::facts::ColumnFacts;
+use super::lexicon::MONTHS;
 use super::maker::Maker;
 use super::role::Role;
 use super::style::plain_number;
-
-/// The months, as a question says them; other languages have them in their lexicon.
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
 
 /// Share of the drawn conditions `name = …` on a column of different values that are kept.
 const SINGLE_ROW: f64 = 0.3;
 
 impl Maker<'_> {
+    /// A category that is one of its values.
+    pub(super) fn equal(&mut self, table: usize, dotted: bool) -> Option<Condition> {
+        let column = self.column(table, |column| column.role == Role::Category && column.values.len() >= 2)?;
+        let value = self.draws.pick(&self.facts_of(table, column).values)?;
+        let test = format!("{} = {}", self.column_sql(table, column, dotted), self.style.literal(value));
+        Some(single(test, Phrase::new("where.eq").column("column", table, column).value("value", value.said())))
+    }
+
     /// Yes or no.
     pub(super) fn flag(&mut self, table: usize, column: usize, name: &str) -> Condition {
         let yes = self.draws.chance(0.6);
@@ -94,9 +87,9 @@ impl Maker<'_> {
         let first = day(self)?;
         let whole_days = facts.role == Role::Date;
         Some(match self.draws.below(9) {
-            5 if whole_days => single(format!("{name} >= '{first}'"), said("where.since").value("value", first)),
-            6 if whole_days => single(format!("{name} <= '{first}'"), said("where.until").value("value", first)),
-            7 if whole_days => single(format!("{name} = '{first}'"), said("where.on").value("value", first)),
+            5 if whole_days => single(format!("{name} >= '{first}'"), said("where.since").day("value", first)),
+            6 if whole_days => single(format!("{name} <= '{first}'"), said("where.until").day("value", first)),
+            7 if whole_days => single(format!("{name} = '{first}'"), said("where.on").day("value", first)),
             8 => {
                 let month = MONTHS.get(first.get(5..7)?.parse::<usize>().ok()?.checked_sub(1)?)?;
                 let phrase = said("where.month").with("month", Slot::Words((*month).to_owned()));
@@ -107,15 +100,15 @@ impl Maker<'_> {
                 let year: i64 = first.get(..4)?.parse().ok()?;
                 single(self.style.year_is(name, year), said("where.year").value("value", year))
             }
-            2 => single(format!("{name} > '{first}'"), said("where.after").value("value", first)),
-            3 => single(format!("{name} < '{first}'"), said("where.before").value("value", first)),
+            2 => single(format!("{name} > '{first}'"), said("where.after").day("value", first)),
+            3 => single(format!("{name} < '{first}'"), said("where.before").day("value", first)),
             _ => {
                 let second = day(self)?;
                 let (low, high) = if first < second { (first, second) } else { (second, first) };
                 if low == high || facts.role == Role::Timestamp {
                     return None;
                 }
-                let phrase = said("where.between.dates").value("low", &low).value("high", &high);
+                let phrase = said("where.between.dates").day("low", &low).day("high", &high);
                 single(format!("{name} BETWEEN '{low}' AND '{high}'"), phrase)
             }
         })
@@ -183,6 +176,13 @@ impl Maker<'_> {
                 }
                 let list = [&value, &other].map(|text| self.style.literal(&Cell::Text(text.clone()))).join(", ");
                 single(format!("{name} IN ({list})"), said("where.in").value("a", value).value("b", other))
+            }
+            6 if category && facts.values.len() >= 4 => {
+                let chosen = self.draws.some(&facts.values, 3);
+                let [a, b, c] = chosen.as_slice() else { return None };
+                let list = [a, b, c].map(|value| self.style.literal(value)).join(", ");
+                let phrase = said("where.in.three").value("a", a.said()).value("b", b.said()).value("c", c.said());
+                single(format!("{name} IN ({list})"), phrase)
             }
             _ if one_row => return None,
             _ => single(

@@ -55,6 +55,17 @@ pub(super) enum Slot {
     Value(String),
     /// Words that are translated like a column's.
     Words(String),
+    /// A piece of SQL: stands as it is and never between quotes.
+    Code(String),
+    /// A day, `YYYY-MM-DD`: said like that or with the month's name.
+    Day(String),
+    /// A table with an English adjective in front: Brazilian customers.
+    Described {
+        /// Which.
+        table: usize,
+        /// The adjective.
+        adjective: &'static str,
+    },
 }
 
 impl Phrase {
@@ -94,6 +105,37 @@ impl Phrase {
         self.with(name, Slot::Value(value.to_string()))
     }
 
+    /// With a piece of SQL.
+    #[must_use]
+    pub fn code(self, name: &'static str, code: impl Into<String>) -> Self {
+        self.with(name, Slot::Code(code.into()))
+    }
+
+    /// With a day.
+    #[must_use]
+    pub fn day(self, name: &'static str, day: impl Into<String>) -> Self {
+        self.with(name, Slot::Day(day.into()))
+    }
+
+    /// With words.
+    #[must_use]
+    pub fn words(self, name: &'static str, words: impl Into<String>) -> Self {
+        self.with(name, Slot::Words(words.into()))
+    }
+
+    /// What fills a slot.
+    pub fn slot(&self, name: &str) -> Option<&Slot> {
+        self.slots.iter().find(|(own, _)| *own == name).map(|(_, slot)| slot)
+    }
+
+    /// The one column in a slot.
+    pub fn one_column(&self, name: &str) -> Option<(usize, usize)> {
+        match self.slot(name)? {
+            Slot::Columns { columns, .. } if columns.len() == 1 => columns.first().copied(),
+            _ => None,
+        }
+    }
+
     /// With another phrase.
     #[must_use]
     pub fn phrase(self, name: &'static str, phrase: Phrase) -> Self {
@@ -130,6 +172,8 @@ pub(super) struct Draft {
     pub sql: String,
     /// What it asks.
     pub phrase: Phrase,
+    /// What stands beside the question and decides how it is read.
+    pub evidence: Vec<Phrase>,
     /// What it is put together from, beside its pattern: kinds of conditions, aggregates, directions.
     pub parts: Vec<String>,
     /// A query whose one column must hold no value twice in its first `n` rows: the sort keys around a LIMIT.
@@ -143,13 +187,20 @@ pub(super) struct Draft {
 impl Draft {
     /// A draft.
     pub fn new(sql: String, phrase: Phrase) -> Self {
-        Self { sql, phrase, parts: Vec::new(), ties: None, may_be_empty: false, changes: false }
+        Self { sql, phrase, evidence: Vec::new(), parts: Vec::new(), ties: None, may_be_empty: false, changes: false }
     }
 
     /// With a part of the combination.
     #[must_use]
     pub fn part(mut self, part: impl Into<String>) -> Self {
         self.parts.push(part.into());
+        self
+    }
+
+    /// With a line of evidence.
+    #[must_use]
+    pub fn evidence(mut self, phrase: Phrase) -> Self {
+        self.evidence.push(phrase);
         self
     }
 

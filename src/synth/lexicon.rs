@@ -72,6 +72,12 @@ impl Lexicon {
 
 /// The words of a name in a language.
 pub(super) fn noun(said: &str, plural: bool, language: &str) -> Noun {
+    if let Some((front, part)) = said.rsplit_once(' ')
+        && words::is_part(part)
+    {
+        let Noun { text, form } = noun(front, plural, language);
+        return Noun { text: format!("{text} {part}"), form };
+    }
     if language == "pt" {
         if let Some((text, form)) = PORTUGUESE.noun(said) {
             // A thing that is counted: one cannot say "o lugares".
@@ -95,9 +101,49 @@ pub(super) fn noun(said: &str, plural: bool, language: &str) -> Noun {
     Noun { text, form: usize::from(vowel) }
 }
 
+/// Whether a language has words for these; English has them for all.
+pub(super) fn knows(said: &str, language: &str) -> bool {
+    language != "pt" || PORTUGUESE.noun(said).is_some()
+}
+
+/// A day in words: `5 March 2024`, `5 de março de 2024`.
+pub(super) fn day(iso: &str, american: bool, language: &str) -> Option<String> {
+    let (year, month, day) =
+        (iso.get(..4)?, iso.get(5..7)?.parse::<usize>().ok()?, iso.get(8..10)?.parse::<u8>().ok()?);
+    let month = *MONTHS.get(month.checked_sub(1)?)?;
+    Some(match language {
+        "pt" if american => format!("{day:02}/{}/{year}", iso.get(5..7)?),
+        "pt" => format!("{day} de {} de {year}", noun(month, false, language).text),
+        _ if american => format!("{month} {day}, {year}"),
+        _ => format!("{day} {month} {year}"),
+    })
+}
+
+/// The months, as English says them; other languages have them in their lexicon.
+pub(super) const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+
 /// Plurals that no rule gives.
-const IRREGULAR: &[(&str, &str)] =
-    &[("cidadão", "cidadãos"), ("mão", "mãos"), ("órgão", "órgãos"), ("juiz", "juízes"), ("difícil", "difíceis")];
+const IRREGULAR: &[(&str, &str)] = &[
+    ("cidadão", "cidadãos"),
+    ("mão", "mãos"),
+    ("órgão", "órgãos"),
+    ("juiz", "juízes"),
+    ("difícil", "difíceis"),
+    ("alemão", "alemães"),
+];
 
 /// Whether words say many things: seats, copies sold.
 pub(super) fn counted(said: &str) -> bool {

@@ -13,6 +13,9 @@ const DOUBLE_CONDITIONS: f64 = 0.25;
 /// Share of the lists that show whole rows.
 const WHOLE_ROWS: f64 = 0.35;
 
+/// Share of the aggregates that are sums of pieces times price, where a table has both.
+const PRODUCTS: f64 = 0.35;
+
 /// What a pattern draws from.
 #[derive(Debug, Clone)]
 pub(super) struct Maker<'a> {
@@ -223,8 +226,28 @@ impl<'a> Maker<'a> {
         Some((condition, column))
     }
 
+    /// Pieces of `table` times the price of a piece, summed up: both columns of it, or the price of `priced`.
+    pub fn product(&mut self, table: usize, priced: usize, dotted: bool) -> Option<Aggregate> {
+        let pieces = self.column(table, |column| column.role == Role::Quantity && column.nulls == 0)?;
+        let single = ["price", "cost", "fee", "rate", "fare", "wage"];
+        let price = self.column(priced, |column| {
+            column.role == Role::Money && column.nulls == 0 && single.iter().any(|word| column.words.ends_with(word))
+        })?;
+        let sql =
+            format!("SUM({} * {})", self.column_sql(table, pieces, dotted), self.column_sql(priced, price, dotted));
+        let phrase = Phrase::new("product").column("pieces", table, pieces);
+        let phrase =
+            if table == priced { phrase.column("price", priced, price) } else { phrase.full("price", priced, price) };
+        Some(Aggregate { sql, phrase, kind: "sum" })
+    }
+
     /// An aggregate of a number of a table.
     pub fn aggregate(&mut self, table: usize, dotted: bool) -> Option<Aggregate> {
+        if self.draws.chance(PRODUCTS)
+            && let Some(product) = self.product(table, table, dotted)
+        {
+            return Some(product);
+        }
         let column = self.number(table)?;
         let adds_up = self.facts_of(table, column).adds_up();
         let kinds: &[&'static str] =
@@ -260,7 +283,7 @@ impl<'a> Maker<'a> {
 
     /// Whether one key alone leads from child to parent: with two (billing and shipping address) a question would have
     /// to say which.
-    fn only_way(&self, child: usize, parent: usize) -> bool {
+    pub fn only_way(&self, child: usize, parent: usize) -> bool {
         self.facts.edges.iter().filter(|edge| edge.child == child && edge.parent == parent).count() == 1
     }
 

@@ -9,6 +9,7 @@ mod cell;
 mod conditions;
 mod draft;
 mod draw;
+mod evidence;
 mod facts;
 mod fill;
 mod leak;
@@ -72,6 +73,8 @@ pub struct Options {
 pub struct Pair {
     /// The question.
     pub question: String,
+    /// The line that decides how the question is read, where there is one. It stands below the question in the prompt.
+    pub evidence: Option<String>,
     /// CREATE TABLE text of the database.
     pub schema: Arc<str>,
     /// The SQL.
@@ -93,11 +96,20 @@ pub struct Pair {
 }
 
 impl Pair {
+    /// The question with its evidence, in the form of prompts.
+    pub fn asked(&self) -> String {
+        match &self.evidence {
+            Some(evidence) => format!("{}\nEvidence: {evidence}", self.question),
+            None => self.question.clone(),
+        }
+    }
+
     /// A row as `preprocess` and `train` take it: context, question, answer, and where it comes from.
     pub fn to_json(&self, dialect: Dialect) -> Json {
         json!({
             "context": &*self.schema,
             "question": self.question,
+            "evidence": self.evidence,
             "answer": self.answer,
             "dialect": dialect.name(),
             "pattern": self.pattern,

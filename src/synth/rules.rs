@@ -13,6 +13,8 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("en/wide.txt", include_str!("phrasing/en/wide.txt")),
     ("en/columns.txt", include_str!("phrasing/en/columns.txt")),
     ("en/relations.txt", include_str!("phrasing/en/relations.txt")),
+    ("en/evidence.txt", include_str!("phrasing/en/evidence.txt")),
+    ("en/further.txt", include_str!("phrasing/en/further.txt")),
     ("en/direct.txt", include_str!("phrasing/en/direct.txt")),
     ("en/short.txt", include_str!("phrasing/en/short.txt")),
     ("en/business.txt", include_str!("phrasing/en/business.txt")),
@@ -28,6 +30,8 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("pt/wide.txt", include_str!("phrasing/pt/wide.txt")),
     ("pt/columns.txt", include_str!("phrasing/pt/columns.txt")),
     ("pt/relations.txt", include_str!("phrasing/pt/relations.txt")),
+    ("pt/evidencia.txt", include_str!("phrasing/pt/evidencia.txt")),
+    ("pt/mais.txt", include_str!("phrasing/pt/mais.txt")),
     ("pt/direct.txt", include_str!("phrasing/pt/direct.txt")),
     ("pt/short.txt", include_str!("phrasing/pt/short.txt")),
     ("pt/gentil.txt", include_str!("phrasing/pt/gentil.txt")),
@@ -40,7 +44,7 @@ const EMBEDDED: &[(&str, &str)] = &[
 
 /// Slots that a line may leave out: a row is known by its label, a link goes without saying, and what the speaker adds of
 /// its own (`row`, the verbs of a relation) nobody has to use.
-const SOFT: &[&str] = &["label", "link", "middle", "owner", "superior", "row", "by", "did", "done", "do"];
+const SOFT: &[&str] = &["label", "name", "link", "middle", "owner", "superior", "row", "by", "did", "done", "do"];
 
 /// A slot or text of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,11 +78,15 @@ impl Line {
     pub fn fits(&self, filled: &[&str]) -> bool {
         let used =
             |name: &str| self.pieces.iter().any(|piece| matches!(piece, Piece::Slot { name: own, .. } if own == name));
-        filled.iter().all(|name| used(name) || SOFT.contains(name))
-            && self.pieces.iter().all(|piece| match piece {
-                Piece::Slot { name, optional, .. } => *optional || filled.contains(&name.as_str()),
-                Piece::Text(_) => true,
-            })
+        filled.iter().all(|name| used(name) || SOFT.contains(name)) && self.sayable(filled)
+    }
+
+    /// Whether all slots of this line are filled.
+    pub fn sayable(&self, filled: &[&str]) -> bool {
+        self.pieces.iter().all(|piece| match piece {
+            Piece::Slot { name, optional, .. } => *optional || filled.contains(&name.as_str()),
+            Piece::Text(_) => true,
+        })
     }
 }
 
@@ -188,8 +196,13 @@ impl Rules {
     /// The lines of a section that fit the slots: the file's own, else (for a file of the training part) those of the
     /// language's shared files.
     pub fn lines<'r>(&'r self, file: &'r RuleFile, section: &str, filled: &[&str]) -> Vec<&'r Line> {
+        self.lines_of(file, section, |line| line.fits(filled))
+    }
+
+    /// The same for lines that `fits` holds of.
+    pub fn lines_of<'r>(&'r self, file: &'r RuleFile, section: &str, fits: impl Fn(&Line) -> bool) -> Vec<&'r Line> {
         let fitting = |file: &'r RuleFile| {
-            file.sections.get(section).into_iter().flatten().filter(|line| line.fits(filled)).collect::<Vec<_>>()
+            file.sections.get(section).into_iter().flatten().filter(|line| fits(line)).collect::<Vec<_>>()
         };
         let own = fitting(file);
         if !own.is_empty() || file.held_out {

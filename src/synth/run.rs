@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::draft::{Difficulty, Draft};
 use super::draw::{Draws, text_key};
+use super::evidence::{self, Wording};
 use super::facts::Facts;
 use super::maker::Maker;
 use super::patterns::{self, Pattern};
@@ -21,7 +22,8 @@ use crate::sql::Dialect;
 /// How often one statement may be asked, each time in other words.
 const WORDINGS: usize = 6;
 
-/// A pattern that drew nothing new this often in a row has nothing more for this database.
+/// A pattern that drew nothing new this often in a row has nothing more for this database; up to four times as often for
+/// patterns that are drawn often.
 const DRY: usize = 40;
 
 /// Share of the pairs whose result may be empty.
@@ -53,9 +55,18 @@ pub(super) struct Writer<'a> {
     counts: &'a mut Counts,
 }
 
+/// What a voice made of a draft.
+struct Worded {
+    question: String,
+    evidence: Option<String>,
+    voice: String,
+    typing: &'static str,
+}
+
 /// A pattern and what came of it.
 struct Source {
     pattern: &'static Pattern,
+    weight: usize,
     made: usize,
     dry: usize,
 }
@@ -97,7 +108,7 @@ impl<'a> Writer<'a> {
     pub fn write(&mut self, count: usize, held_out: bool) -> Result<Vec<Pair>> {
         let mut sources: Vec<Source> = patterns::reading()
             .chain(patterns::changing().filter(|_| self.options.changes))
-            .map(|pattern| Source { pattern, made: 0, dry: 0 })
+            .map(|pattern| Source { pattern, weight: patterns::weight(pattern.name), made: 0, dry: 0 })
             .collect();
         let mut made: HashMap<Difficulty, usize> = HashMap::new();
         let mut pairs = Vec::with_capacity(count);
@@ -117,11 +128,14 @@ impl<'a> Writer<'a> {
         Ok(pairs)
     }
 
-    /// The difficulty that lags behind, and of its patterns the least used of two drawn.
+    /// The difficulty that lags behind, and of its patterns the least used, by their weights, of two drawn.
     fn next(&mut self, sources: &[Source], made: &HashMap<Difficulty, usize>) -> Option<usize> {
         let alive = |difficulty: Difficulty| {
             (0..sources.len())
-                .filter(|at| sources[*at].pattern.difficulty == difficulty && sources[*at].dry < DRY)
+                .filter(|at| {
+                    sources[*at].pattern.difficulty == difficulty && sources[*at].dry < DRY * sources[*at].weight.min(4)
+                })
+                .flat_map(|at| std::iter::repeat_n(at, sources[at].weight))
                 .collect::<Vec<usize>>()
         };
         let mut levels: Vec<(usize, Vec<usize>)> = Difficulty::ALL
@@ -132,7 +146,8 @@ impl<'a> Writer<'a> {
         levels.sort_by_key(|(made, _)| *made);
         let (_, alive) = levels.first()?;
         let (a, b) = (*self.draws.pick(alive)?, *self.draws.pick(alive)?);
-        Some(if sources[a].made <= sources[b].made { a } else { b })
+        let lags = sources[a].made * sources[b].weight <= sources[b].made * sources[a].weight;
+        Some(if lags { a } else { b })
     }
 
     fn pair(&mut self, pattern: &'static Pattern, held_out: bool, number: usize) -> Result<Option<Pair>> {
@@ -157,38 +172,42 @@ impl<'a> Writer<'a> {
                 }
             }
         }
-        let answer = if self.options.dialect == Dialect::Sqlite {
-            draft.sql.clone()
+        let run = draft.sql.clone();
+        let style = Style { dialect: self.options.dialect };
+        let mut draft = if style.dialect == Dialect::Sqlite {
+            draft
         } else {
-            let style = Style { dialect: self.options.dialect };
-            let mut maker = Maker { facts: self.facts, draws: before, style };
-            match (pattern.make)(&mut maker) {
-                Some(draft) => draft.sql,
+            match (pattern.make)(&mut Maker { facts: self.facts, draws: before, style }) {
+                Some(draft) => draft,
                 None => return Ok(None),
             }
         };
         let language = &self.options.languages[number % self.options.languages.len()];
-        let Some((question, voice, typing)) = self.words(&draft, language, held_out) else { return Ok(None) };
+        evidence::reword(&mut draft, &Wording { facts: self.facts, style, language }, &mut self.draws);
+        let Some(Worded { question, evidence, voice, typing }) = self.words(&draft, language, held_out) else {
+            return Ok(None);
+        };
         if self.given.excluded.touches(&question) {
             self.counts.excluded += 1;
             return Ok(None);
         }
-        let normal = normal(&question);
+        let normal = normal(&format!("{question} {}", evidence.as_deref().unwrap_or_default()));
         if let Some(known) = self.asked.get(&normal) {
             // Asked before: the same pair again, or a question that means two things.
-            if *known != draft.sql {
+            if *known != run {
                 self.counts.ambiguous += 1;
             }
             return Ok(None);
         }
-        self.asked.insert(normal, draft.sql.clone());
-        if let Some(asked) = self.known.get_mut(&draft.sql) {
+        if let Some(asked) = self.known.get_mut(&run) {
             *asked += 1;
         }
+        self.asked.insert(normal, run);
         Ok(Some(Pair {
             question,
+            evidence,
             schema: self.schema.clone(),
-            answer,
+            answer: draft.sql,
             pattern: pattern.name,
             difficulty: pattern.difficulty,
             language: language.clone(),
@@ -247,7 +266,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The question in a voice of the part.
-    fn words(&mut self, draft: &Draft, language: &str, held_out: bool) -> Option<(String, String, &'static str)> {
+    fn words(&mut self, draft: &Draft, language: &str, held_out: bool) -> Option<Worded> {
         let voices: Vec<&RuleFile> = self
             .given
             .rules
@@ -260,7 +279,11 @@ impl<'a> Writer<'a> {
         let question = speaker.say(&draft.phrase, &mut self.draws)?;
         let (question, typing) =
             if held_out { (question, "none") } else { noise::typed(&question, &self.names, &mut self.draws) };
-        Some((plain(&question), file.voice.clone(), typing))
+        let evidence = match draft.evidence.as_slice() {
+            [] => None,
+            said => Some(plain(&speaker.evidence(said, &mut self.draws)?)),
+        };
+        Some(Worded { question: plain(&question), evidence, voice: file.voice.clone(), typing })
     }
 }
 

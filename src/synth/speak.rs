@@ -22,6 +22,9 @@ const QUOTED_VALUES: f64 = 0.35;
 /// Share of the phrases about a column of a known kind that are worded for that kind: "older than" for an age.
 const SPECIAL: f64 = 0.5;
 
+/// Share of the days that are said with the month's name.
+const DAYS_IN_WORDS: f64 = 0.3;
+
 /// How a voice speaks about a database.
 pub(super) struct Speaker<'a> {
     /// All rules.
@@ -39,6 +42,15 @@ impl Speaker<'_> {
         let (text, sentence) = self.expand(phrase, quote, draws)?;
         let text = if sentence { text } else { self.ask(&text, draws)? };
         Some(self.finish(&text))
+    }
+
+    /// The line of evidence beside a question, or none where the voice cannot say a part of it. It is written with care by
+    /// whoever knows the database: no slips, nothing between quotes.
+    pub fn evidence(&self, said: &[Phrase], draws: &mut Draws) -> Option<String> {
+        let parts: Option<Vec<String>> =
+            said.iter().map(|phrase| self.expand(phrase, None, draws).map(|(text, _)| text)).collect();
+        let text = parts?.join("; ");
+        Some(lexicon::contract(&text.split_whitespace().collect::<Vec<_>>().join(" "), &self.file.language))
     }
 
     /// A noun phrase put into one of the voice's questions.
@@ -67,6 +79,8 @@ impl Speaker<'_> {
         let special = self.special(phrase, &filled);
         let lines = if !special.is_empty() && draws.chance(SPECIAL) {
             special
+        } else if phrase.key.starts_with("evidence") {
+            self.rules.lines_of(self.file, phrase.key, |line| line.sayable(&filled))
         } else {
             self.rules.lines(self.file, phrase.key, &filled)
         };
@@ -114,7 +128,9 @@ impl Speaker<'_> {
     /// How the child and the parent of a phrase are related.
     fn relation(&self, phrase: &Phrase, draws: &mut Draws) -> Option<&'static Relation> {
         let words = |wanted: &str| match phrase.slots.iter().find(|(name, _)| *name == wanted) {
-            Some((_, Slot::Table(table))) => self.facts.tables.get(*table).map(|table| table.words.as_str()),
+            Some((_, Slot::Table(table) | Slot::Described { table, .. })) => {
+                self.facts.tables.get(*table).map(|table| table.words.as_str())
+            }
             _ => None,
         };
         let known = relation::between(words("child")?, words("parent")?, &self.file.language);
@@ -136,6 +152,12 @@ impl Speaker<'_> {
                 let quote = quote.filter(|_| !number).map(String::from).unwrap_or_default();
                 format!("{OPEN}{quote}{value}{quote}{CLOSE}")
             }
+            Slot::Code(code) => format!("{OPEN}{code}{CLOSE}"),
+            Slot::Day(day) => {
+                let words = draws.chance(DAYS_IN_WORDS).then(|| draws.chance(0.5));
+                let words = words.and_then(|american| lexicon::day(day, american, &self.file.language));
+                format!("{OPEN}{}{CLOSE}", words.as_deref().unwrap_or(day))
+            }
             Slot::Columns { columns, full } if listed || columns.len() > 1 => {
                 let parts: Option<Vec<String>> = columns
                     .iter()
@@ -151,7 +173,9 @@ impl Speaker<'_> {
                 }
                 format!("{} {} {last}", first.join(", "), lexicon::and(&self.file.language))
             }
-            Slot::Columns { .. } | Slot::Table(_) | Slot::Words(_) => self.noun(slot, plural)?.text,
+            Slot::Columns { .. } | Slot::Table(_) | Slot::Words(_) | Slot::Described { .. } => {
+                self.noun(slot, plural)?.text
+            }
         })
     }
 
@@ -180,7 +204,12 @@ impl Speaker<'_> {
                     lexicon::noun(words, plural, language)
                 }
             }
-            Slot::Phrase(_) | Slot::Value(_) => return None,
+            Slot::Described { table, adjective } => {
+                let words = &self.facts.tables.get(*table)?.words;
+                let adjective = if language == "en" { (*adjective).to_owned() } else { adjective.to_lowercase() };
+                lexicon::noun(&format!("{adjective} {words}"), plural, language)
+            }
+            Slot::Phrase(_) | Slot::Value(_) | Slot::Code(_) | Slot::Day(_) => return None,
         })
     }
 

@@ -154,10 +154,19 @@ pub(super) fn table(name: &str) -> Vec<String> {
     while words.len() > 1 && words.first().is_some_and(|word| PREFIXES.contains(&word.as_str())) {
         words.remove(0);
     }
-    if let Some(last) = words.last_mut() {
+    let at = words.len() - usize::from(words.len() > 1 && words.last().is_some_and(|last| is_part(last)));
+    if let Some(last) = at.checked_sub(1).and_then(|at| words.get_mut(at)) {
         *last = singular(last);
     }
     words
+}
+
+/// Whether the last word of a table's name says which part it holds: a year, a quarter, a half-year.
+pub(super) fn is_part(word: &str) -> bool {
+    let year = word.len() == 4 && word.bytes().all(|c| c.is_ascii_digit());
+    let piece =
+        word.strip_prefix(['q', 'h']).is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|c| c.is_ascii_digit()));
+    year || piece
 }
 
 /// The words of a column's name; what only marks a key is kept, because people say "customer id".
@@ -259,6 +268,8 @@ mod tests {
             ("classes", "class"),
             ("bus", "bus"),
             ("movies", "movie"),
+            ("sales_2023", "sale 2023"),
+            ("orders_q1", "order q1"),
         ] {
             assert_eq!(table(name).join(" "), words, "{name}");
         }

@@ -206,6 +206,11 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
         }
     }
     let asked = example.question.clone();
+    // What the schema is pruned for: answering sees question and evidence together.
+    let sought = match &example.evidence {
+        Some(evidence) => format!("{asked}\n{evidence}"),
+        None => asked.clone(),
+    };
     let (mut answer, mut question, mut executed) = (conversion.sql.into_owned(), example.question, None);
     let mut shown = None;
     if let Some(lesson) = lesson {
@@ -214,7 +219,7 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
         shown = lesson.schema.map(|schema| match options.schema_budget {
             Some(budget) => {
                 let used: Vec<&str> = used.iter().map(String::as_str).collect();
-                show(&schema.pruned(&asked, &used, budget), options.schema_style)
+                show(&schema.pruned(&sought, &used, budget), options.schema_style)
             }
             None => show(&schema, options.schema_style),
         });
@@ -222,7 +227,7 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
     if let Some(evidence) = &example.evidence {
         question.push_str(&format!("\nEvidence: {evidence}"));
     }
-    let shown = shown.or_else(|| read.as_ref().map(|read| read.text_for(&asked, &used, options)));
+    let shown = shown.or_else(|| read.as_ref().map(|read| read.text_for(&sought, &used, options)));
     let prompt = Prompt { dialect: options.language.unwrap_or(options.dialect.name()).into(), schema: shown, question };
     let parts = [Some(prompt.question.as_str()), prompt.schema.as_deref(), Some(answer.as_str())];
     for marker in options.layout.markers() {

@@ -150,6 +150,14 @@ fn two_counts(maker: &mut Maker<'_>) -> Option<Draft> {
 
 fn ratio(maker: &mut Maker<'_>) -> Option<Draft> {
     let (a, b) = two_tables(maker)?;
+    if maker.draws.chance(0.35) {
+        let (first, second) = (maker.name(a), maker.name(b));
+        let sql = format!("SELECT 1.0 * (SELECT COUNT(*) FROM {first}) / (SELECT COUNT(*) FROM {second})");
+        let term = *maker.draws.pick(crate::synth::evidence::words("rate"))?;
+        let said = |key| Phrase::new(key).words("term", term);
+        let evidence = said("evidence rate").code("a", first).code("b", second);
+        return Some(Draft::new(sql, said("rate").table("a", a).table("b", b)).part("rate").evidence(evidence));
+    }
     let percent = maker.draws.chance(0.3);
     let (factor, key) = if percent { ("100.0", "percentage of counts") } else { ("1.0", "ratio of counts") };
     let sql = format!(

@@ -22,10 +22,13 @@ fn dated(maker: &mut Maker<'_>) -> Option<(usize, usize)> {
     Some((table, maker.date(table)?))
 }
 
-/// Rolling: so many days, months or years back from today.
-fn last_days(maker: &mut Maker<'_>) -> Option<Draft> {
-    let (table, date) = dated(maker)?;
-    let shown = maker.draws.below(3);
+/// Rolling: so many days, months or years back from today, or this month. The test, what is said of it, its unit.
+pub(super) fn period(
+    maker: &mut Maker<'_>,
+    table: usize,
+    date: usize,
+    dotted: bool,
+) -> Option<(String, Phrase, &'static str)> {
     let (count, unit, key) = *maker.draws.pick(&[
         (7, "days", "last days"),
         (30, "days", "last days"),
@@ -37,12 +40,20 @@ fn last_days(maker: &mut Maker<'_>) -> Option<Draft> {
         (6, "months", "last months"),
         (1, "years", "last year"),
         (2, "years", "last years"),
+        (0, "this month", "this month"),
     ])?;
     let mut period = Phrase::new(key).column("column", table, date);
-    if !matches!(key, "last week" | "last month" | "last year") {
+    if !matches!(key, "last week" | "last month" | "last year" | "this month") {
         period = period.value("n", count);
     }
-    let test = format!("{} >= {}", maker.bare(table, date), maker.style.ago(count, unit));
+    let since = if count == 0 { maker.style.month_start() } else { maker.style.ago(count, unit) };
+    Some((format!("{} >= {since}", maker.column_sql(table, date, dotted)), period, unit))
+}
+
+fn last_days(maker: &mut Maker<'_>) -> Option<Draft> {
+    let (table, date) = dated(maker)?;
+    let shown = maker.draws.below(3);
+    let (test, period, unit) = period(maker, table, date, false)?;
     let extra = maker.maybe(0.3, table, false, &[date]).filter(|extra| !extra.loose);
     let extra_sql = extra.as_ref().map(|extra| format!(" AND {}", extra.sql)).unwrap_or_default();
     let (what, key) = match shown {

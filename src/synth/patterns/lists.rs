@@ -47,7 +47,8 @@ fn filtered(maker: &mut Maker<'_>) -> Option<Draft> {
 
 fn distinct(maker: &mut Maker<'_>) -> Option<Draft> {
     let table = maker.any_table()?;
-    let column = maker.column(table, |column| column.role == Role::Category && column.nulls == 0)?;
+    let column = maker
+        .column(table, |column| column.role == Role::Category && column.nulls == 0 || column.role == Role::Email)?;
     let condition = maker.maybe(0.3, table, false, &[column]);
     let sql = format!(
         "SELECT DISTINCT {} FROM {}{}",
@@ -183,7 +184,7 @@ fn superlative(maker: &mut Maker<'_>) -> Option<Draft> {
 }
 
 /// Two bounds of a number, low and high, as people would say them.
-fn bounds(maker: &mut Maker<'_>, table: usize, column: usize) -> Option<(String, String)> {
+pub(super) fn bounds(maker: &mut Maker<'_>, table: usize, column: usize) -> Option<(String, String)> {
     use crate::synth::style::plain_number;
     let values = &maker.facts_of(table, column).values;
     if values.len() < 6 {
@@ -214,14 +215,19 @@ fn case_label(maker: &mut Maker<'_>) -> Option<Draft> {
         maker.bare(table, label),
         maker.name(table)
     );
-    let phrase = Phrase::new("case label")
-        .table("table", table)
-        .column("label", table, label)
-        .column("column", table, column)
-        .value("bound", high)
-        .value("above", high_word)
-        .value("below", low_word);
-    Some(Draft::new(sql, phrase))
+    let said = |key| {
+        Phrase::new(key)
+            .table("table", table)
+            .column("label", table, label)
+            .column("column", table, column)
+            .value("above", high_word)
+            .value("below", low_word)
+    };
+    if maker.draws.chance(0.5) {
+        let bounds = said("evidence two classes").code("code", name).code("bound", high);
+        return Some(Draft::new(sql, said("case label told")).evidence(bounds));
+    }
+    Some(Draft::new(sql, said("case label").value("bound", high)))
 }
 
 fn case_three(maker: &mut Maker<'_>) -> Option<Draft> {
@@ -247,13 +253,14 @@ fn case_three(maker: &mut Maker<'_>) -> Option<Draft> {
     if !counted {
         phrase = phrase.column("label", table, maker.label(table)?);
     }
-    let phrase = phrase
-        .value("low", low)
-        .value("high", high)
-        .value("below", low_word)
-        .value("middle", middle)
-        .value("above", high_word);
-    Some(Draft::new(sql, phrase).part(key))
+    let phrase = phrase.value("below", low_word).value("middle", middle).value("above", high_word);
+    if maker.draws.chance(0.5) {
+        let bounds = Phrase { key: "evidence three classes", slots: phrase.slots.clone() };
+        let bounds = bounds.code("code", name).code("low", low).code("high", high);
+        let key = if counted { "case three counted told" } else { "case three told" };
+        return Some(Draft::new(sql, Phrase { key, ..phrase }).part(key).evidence(bounds));
+    }
+    Some(Draft::new(sql, phrase.value("low", low).value("high", high)).part(key))
 }
 
 fn null_replaced(maker: &mut Maker<'_>) -> Option<Draft> {

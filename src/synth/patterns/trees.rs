@@ -118,8 +118,15 @@ fn hierarchy(names: &Names) -> String {
 fn levels(maker: &mut Maker<'_>) -> Option<Draft> {
     let (edge, label) = tree(maker)?;
     let names = names(maker, edge, label);
+    if maker.draws.chance(0.5) {
+        let (key, up) = (&names.key, &names.up);
+        let sql = format!("{} SELECT {key}, {up}, level FROM tree", hierarchy(&names));
+        let evidence = Phrase { key: "evidence hierarchy", ..say(maker, "levels told", edge, label) };
+        let evidence = evidence.code("key", key).code("up", up);
+        return Some(Draft::new(sql, say(maker, "levels told", edge, label)).part("told").evidence(evidence));
+    }
     let sql = format!("{} SELECT {}, level FROM tree", hierarchy(&names), names.label);
-    Some(Draft::new(sql, say(maker, "levels", edge, label)))
+    Some(Draft::new(sql, say(maker, "levels", edge, label)).part("label"))
 }
 
 fn deeper_than(maker: &mut Maker<'_>) -> Option<Draft> {
