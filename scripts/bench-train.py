@@ -16,7 +16,7 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "up_proj", "down_proj"]
 RANK, ALPHA = 12, 24
 
 # name, model, rows of a batch, tokens of a row, adapter, checkpointing, our quantization, PEFT's dtypes. Ours holds the
-# weights as they are stored (30m f32, 0.6b-shape bf16) where it does not quantise them.
+# weights in bf16 (30m is stored in f32, 0.6b-shape in bf16) where it does not quantise them.
 CASES = [
     ("30m dora", "30m", 4, 256, "dora", False, "none", ["float32", "bfloat16"]),
     ("30m lora", "30m", 4, 256, "lora", False, "none", ["float32", "bfloat16"]),
@@ -78,7 +78,7 @@ def our_run(folder, model, batch, tokens, adapter, checkpointing, quantization, 
     config = {"method": "sft", "adapter_type": adapter, "rank": RANK, "alpha": ALPHA, "dropout": 0.0,
               "target_modules": TARGETS, "epochs": 1, "learning_rate": 1e-4, "batch_size": batch,
               "gradient_accumulation_steps": 1, "warmup_steps": 0, "lr_scheduler": "constant", "train_on": "all",
-              "max_seq_length": tokens, "gradient_checkpointing": checkpointing, "logging_steps": 1,
+              "max_seq_length": tokens, "gradient_checkpointing": checkpointing, "bf16": quantization == "none", "logging_steps": 1,
               "save_strategy": "no", "evaluation_strategy": "no", "quantize_embeddings": quantization != "none"}
     manifest = {"name": "expert-bench", "version": "0.1.0", "schema_version": "2.0", "description": "A benchmark",
                 "license": "MIT", "capabilities": ["database:postgres"],

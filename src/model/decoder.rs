@@ -106,6 +106,13 @@ impl Decoder {
         self.visit_tensors(&mut |_, tensor| tensor.round_to_bf16());
     }
 
+    /// Holds the matrices that are stored in f32 or f16 in memory, rounded to bf16; says whether there were any.
+    pub fn narrow_to_bf16(&mut self) -> bool {
+        let mut any = false;
+        self.visit_tensors(&mut |_, tensor| any |= tensor.narrow_to_bf16());
+        any
+    }
+
     /// Trades time for memory in [`Decoder::loss_backward`]: how much each layer holds for its backward.
     pub fn set_gradient_checkpointing(&mut self, how: Checkpointing) {
         self.checkpointing = how;

@@ -191,6 +191,19 @@ impl TensorMut<'_> {
         }
     }
 
+    /// Holds a matrix that is stored in f32 or f16 in memory, rounded to bf16; others stay where they are. Says whether it
+    /// did.
+    pub(super) fn narrow_to_bf16(self) -> bool {
+        let wide = match &self {
+            TensorMut::Matrix(weight) => matches!(weight.matrix().values(), Values::F32(_) | Values::F16(_)),
+            TensorMut::Vector(_) => false,
+        };
+        if wide {
+            self.round_to_bf16();
+        }
+        wide
+    }
+
     /// Replaces its values; a mapped weight becomes one in memory, one in bf16 rounds them.
     pub fn set(self, values: &[f32]) {
         match self {

@@ -193,6 +193,7 @@ impl Job {
             }
         }
         let name = self.request.base_model.as_deref().unwrap_or(&self.entry.name);
+        let mut narrowed = false;
         let trained = match folder {
             Some(folder) => {
                 let masters = FullWeights::new(&mut decoder);
@@ -201,7 +202,10 @@ impl Job {
                 }
                 Trained::Whole(masters, folder)
             }
-            None => Trained::Adapter(Adapter::new(settings.adapter(name), &decoder, settings.seed)?),
+            None => {
+                narrowed = settings.bf16 && decoder.narrow_to_bf16();
+                Trained::Adapter(Adapter::new(settings.adapter(name), &decoder, settings.seed)?)
+            }
         };
         let batches = Batches::new(&examples.lengths(), settings.batching().across(self.request.processes.max(1)));
         let sizes = Sizes {
@@ -211,8 +215,8 @@ impl Job {
             parameters: trained.params().iter().map(|param| param.value.len()).collect(),
             weight_bytes: match (&random, quantisation) {
                 (Some(_), _) => 0,
-                (None, Some(_)) => decoder.weight_bytes() as u64,
-                (None, None) => weight_bytes(&self.base)?,
+                (None, _) if narrowed || quantisation.is_some() => decoder.weight_bytes() as u64,
+                (None, _) => weight_bytes(&self.base)?,
             },
             vocabulary: tokenizer.vocab_size(),
         };

@@ -65,7 +65,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("activation_checkpointing", "gradient_checkpointing"),
 ];
 
-pub const PRECISION: &str = "base weights stay in the type they are stored in, arithmetic and adapter are f32";
+const PRECISION: &str = "bf16 rounds base weights to bfloat16; other arithmetic, and the adapter, are f32";
 const ATTENTION: &str = "there is one attention here, exact and without padding";
 const RECOMPUTE: &str =
     "gradient_checkpointing says whether layers run again for their backward, and there is one way to do it";

@@ -171,9 +171,6 @@ pub fn resolve(layers: &Layers) -> Result<Resolved> {
         }
         r.note(key, "adapter_type full trains every weight, there is no adapter");
     }
-    if !full && settings.bf16 {
-        r.note("bf16", keys::PRECISION);
-    }
     if !full && r.origins.contains_key("save_dtype") {
         r.note("save_dtype", "adapters are always stored in float32");
     }
