@@ -1,5 +1,6 @@
-//! What no sane answer has though the language does: `foRMat`, `SeLeCT`, a ninth parenthesis in eight others. After a
-//! refused token a model that is lost takes such tokens, for one of the thousand ways to spell a word is always left.
+//! What no sane answer has though the language does: `foRMat`, `SeLeCT`, an alias `ONtal`, a ninth parenthesis in eight
+//! others. After a refused token a model that is lost takes such tokens, for one of the thousand ways to spell a word is
+//! always left.
 //!
 //! Lexical only: quotes, the word at hand and open parentheses. It refuses no text by itself; a constraint leaves such
 //! tokens out as long as it knows another way.
@@ -21,6 +22,8 @@ pub struct Taste {
 
 #[derive(Debug, Default)]
 struct Words {
+    /// Keywords in lower case.
+    keywords: Vec<String>,
     /// Keywords, functions and names of the schema in lower case, sorted.
     folded: Vec<String>,
     /// Names of the schema as they are written there, sorted.
@@ -40,23 +43,37 @@ struct Place {
 impl Words {
     fn new(grammar: &Grammar, functions: &[&str], schema: &Schema) -> Self {
         let is_keyword = |rule: &&str| rule.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
-        let keywords = grammar.rules().filter(is_keyword).map(|rule| rule.replace('-', "_"));
+        let keywords = grammar.rules().filter(is_keyword).map(|rule| rule.replace('-', "_").to_ascii_lowercase());
+        let keywords: Vec<String> = keywords.collect();
         let tables = schema.tables().iter();
         let names = tables.flat_map(|table| std::iter::once(&table.name).chain(table.columns.iter().map(|c| &c.name)));
         let mut spelt: Vec<String> = names.map(|name| name.text().to_owned()).collect();
         let functions = functions.iter().map(|name| (*name).to_owned());
-        let mut folded: Vec<String> = keywords.chain(functions).chain(spelt.iter().cloned()).collect();
+        let mut folded: Vec<String> = keywords.iter().cloned().chain(functions).chain(spelt.iter().cloned()).collect();
         folded.iter_mut().for_each(|word| word.make_ascii_lowercase());
         for list in [&mut folded, &mut spelt] {
             list.sort_unstable();
             list.dedup();
         }
-        Self { folded, spelt }
+        Self { keywords, folded, spelt }
     }
 
     /// Whether a word, or the beginning of one, is a known word in a case that nobody writes: neither upper nor lower
-    /// nor with one capital in front, nor as the schema has it.
+    /// nor with one capital in front, nor as the schema has it. Or a keyword in capitals that small letters were stuck to.
     fn is_odd(&self, word: &[u8]) -> bool {
+        self.is_mixed(word) || self.is_stuck(word)
+    }
+
+    fn is_stuck(&self, word: &[u8]) -> bool {
+        let capitals = word.iter().take_while(|byte| !byte.is_ascii_lowercase()).count();
+        let begins_with = |keyword: &String| word[..capitals].to_ascii_lowercase().starts_with(keyword.as_bytes());
+        capitals > 1
+            && capitals < word.len()
+            && !begins(&self.spelt, word)
+            && self.keywords.iter().any(|keyword| keyword.len() > 1 && begins_with(keyword))
+    }
+
+    fn is_mixed(&self, word: &[u8]) -> bool {
         let rest = word.get(1..).unwrap_or_default();
         let has_upper = rest.iter().any(u8::is_ascii_uppercase);
         let has_lower = word.iter().any(u8::is_ascii_lowercase);
@@ -157,6 +174,12 @@ mod tests {
         ] {
             assert!(taste.suits(text.as_bytes()), "{text}");
         }
+        for text in ["IDs", "order_total", "Total_of_order", "SELECT on_hand", "A1b"] {
+            assert!(taste.suits(text.as_bytes()), "{text}");
+        }
+        for text in ["ONtal_office", " JOIN_orders", "INTERSECTALEScepting", "x WHEREgr"] {
+            assert!(!taste.suits(text.as_bytes()), "{text}");
+        }
         for text in ["foRM", "SeLeCT", " sElect", "placedoN", "ORders", "jSon_", "1 lIKe 2", "seLECT x", "leFT "] {
             assert!(!taste.suits(text.as_bytes()), "{text}");
         }
@@ -167,6 +190,9 @@ mod tests {
         let mut taste = taste();
         taste.advance(b"SELECT se");
         assert!(taste.suits(b"lect") && taste.suits(b"t") && !taste.suits(b"LECT") && !taste.suits(b"LE"));
+        let mut stuck = taste.clone();
+        stuck.advance(b"t 1 ON");
+        assert!(stuck.suits(b" a") && stuck.suits(b"LY") && !stuck.suits(b"ntal"));
         taste.advance(b"t || '((((((((((' || ");
         for _ in 0..MOST_OPEN {
             assert!(taste.suits(b"abs("));
