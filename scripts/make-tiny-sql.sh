@@ -3,8 +3,9 @@
 #
 #   scripts/make-tiny-sql.sh FOLDER
 #
-# FOLDER holds rows, checkpoints and the result, and is resumed from where it was stopped. Two stages: a constant rate
-# from random numbers (STAGE1 steps, 3000), then other rows with a rate that falls to zero (STAGE2 steps, 2300).
+# FOLDER holds rows, checkpoints and the result, and is resumed from where it was stopped. Two stages learn questions and
+# answers: a constant rate from random numbers (STAGE1 steps, 3000), then other rows with a rate that falls to zero
+# (STAGE2, 2300). Two more learn answers only, again at a constant and at a falling rate (STAGE3, 1250; STAGE4, 3100).
 # EXPERT_CLI names another build than `cargo build`'s. Afterwards FOLDER/tiny-sql holds the files of models/tiny-sql in bf16, and `expert-cli eval --base-model FOLDER/tiny-sql` scores them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,6 +15,8 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 STAGE1=${STAGE1:-3000}
 STAGE2=${STAGE2:-2300}
+STAGE3=${STAGE3:-1250}
+STAGE4=${STAGE4:-3100}
 export EXPERT_HOME=${EXPERT_HOME:-$folder/home}
 # Large buffers come and go in every layer: kept, they cost no page faults (a quarter less processor time).
 export MALLOC_MMAP_THRESHOLD_=33000000 MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_TOP_PAD_=67108864
@@ -39,6 +42,9 @@ joined() { # RESULT PARTS…: training rows of all parts, held-out rows of the f
     [ -f "$into/train.jsonl" ] || cat $(printf "$folder/%s/train.jsonl " "$@") >"$into/train.jsonl"
     [ -f "$into/val.jsonl" ] || head -n 300 "$folder/$1/held-out.jsonl" >"$into/val.jsonl"
 }
+result_of() { # STAGE
+    dirname "$(find "$folder/$1/weights" -path '*final/config.json')"
+}
 stage() { # NAME BASE ROWS STEPS FLAGS…
     local name=$1 base=$2 rows=$3 steps=$4
     shift 4
@@ -55,17 +61,24 @@ rows sqlite-1 7000 210000 600 sqlite 11
 rows postgres-1 1500 45000 0 postgres 12
 rows sqlite-2 6000 150000 400 sqlite 21
 rows postgres-2 1000 25000 0 postgres 22
-joined rows-1 sqlite-1 postgres-1
-joined rows-2 sqlite-2 postgres-2
+rows sqlite-3 3000 90000 600 sqlite 1031
+rows postgres-3 800 20000 0 postgres 1032
+rows sqlite-4 5000 150000 800 sqlite 2031
+rows postgres-4 1000 30000 200 postgres 2032
+for stage in 1 2 3 4; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
 
 mkdir -p "$folder/start"
 cp models/tiny-sql/recipe/config.json "$folder/start/"
 stage stage-1 "$folder/start" rows-1 "$STAGE1" --new-tokenizer 4096
-stage stage-2 "$(dirname "$(find "$folder/stage-1/weights" -path '*final/config.json')")" rows-2 "$STAGE2" \
-    --set training.config.lr_scheduler=linear --set training.config.warmup_steps=40 \
-    --set training.config.save_dtype=bfloat16
+stage stage-2 "$(result_of stage-1)" rows-2 "$STAGE2" \
+    --set training.config.lr_scheduler=linear --set training.config.warmup_steps=40
+stage stage-3 "$(result_of stage-2)" rows-3 "$STAGE3" --set training.config.train_on=answer \
+    --set training.config.learning_rate=0.0008 --set training.config.warmup_steps=100
+stage stage-4 "$(result_of stage-3)" rows-4 "$STAGE4" --set training.config.train_on=answer \
+    --set training.config.learning_rate=0.001 --set training.config.warmup_steps=100 \
+    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
 
-result=$(dirname "$(find "$folder/stage-2/weights" -path '*final/config.json')")
+result=$(result_of stage-4)
 mkdir -p "$folder/tiny-sql"
 for file in config.json model.safetensors tokenizer.json tokenizer_config.json; do
     cp "$result/$file" "$folder/tiny-sql/"

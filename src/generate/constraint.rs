@@ -209,7 +209,7 @@ impl Constraint {
             return true;
         }
         let suits = self.taste.as_ref().is_none_or(|taste| taste.suits(self.trie.bytes(id)));
-        if !suits {
+        if !suits || !self.stands_as_a_word(id) {
             return false;
         }
         let known = self.way().map(|way| Arc::clone(&way.bytes)).unwrap_or_default();
@@ -234,6 +234,14 @@ impl Constraint {
             self.step.forced = true;
         }
         false
+    }
+
+    /// Whether a keyword that this token completes may end there. Where it may not, it could only be the beginning of an
+    /// alias (`JOIN t ON` where `t` has to be renamed), which nobody who writes a keyword means.
+    fn stands_as_a_word(&self, id: u32) -> bool {
+        let token = self.trie.bytes(id);
+        !self.taste.as_ref().is_some_and(|taste| taste.ends_in_keyword(token))
+            || b" (),;".iter().any(|next| self.matcher.accepts_bytes(&[token, &[*next]].concat()))
     }
 
     /// Puts the next token of the known way into a mask, or the end tokens where the way is at its end.
