@@ -57,6 +57,13 @@ pub(super) struct TableFacts {
     pub links: bool,
 }
 
+impl TableFacts {
+    /// How many columns `wanted` holds for.
+    pub fn count(&self, wanted: impl Fn(&ColumnFacts) -> bool) -> usize {
+        self.columns.iter().filter(|column| wanted(column)).count()
+    }
+}
+
 /// `child.column` refers to `parent.column`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Edge {

@@ -84,6 +84,14 @@ impl<'a> Maker<'a> {
         self.draws.pick(&tables).copied()
     }
 
+    /// A table that people ask about and for which `wanted` holds.
+    pub fn table_where(&mut self, wanted: impl Fn(&TableFacts) -> bool) -> Option<usize> {
+        let tables: Vec<usize> = (0..self.facts.tables.len())
+            .filter(|table| !self.table(*table).links && wanted(self.table(*table)))
+            .collect();
+        self.draws.pick(&tables).copied()
+    }
+
     /// The columns of a table for which `wanted` holds.
     pub fn columns(&self, table: usize, wanted: impl Fn(&ColumnFacts) -> bool) -> Vec<usize> {
         let columns = &self.table(table).columns;

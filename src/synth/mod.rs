@@ -5,6 +5,7 @@
 //! sees. The same seed gives the same pairs. Patterns are code (`patterns`), wording is data (`phrasing`), and no model
 //! takes part.
 
+mod branches;
 mod cell;
 mod conditions;
 mod draft;

@@ -115,7 +115,10 @@ impl<'a> Writer<'a> {
         while pairs.len() < count {
             let Some(at) = self.next(&sources, &made) else { break };
             let pattern = sources[at].pattern;
-            match self.pair(pattern, held_out, pairs.len())? {
+            // The languages take turns within each difficulty: the difficulties take turns too, and in step with them one
+            // language would get the easy questions and the other the hard ones.
+            let turn = made.get(&pattern.difficulty).copied().unwrap_or(0);
+            match self.pair(pattern, held_out, turn)? {
                 Some(pair) => {
                     sources[at].made += 1;
                     sources[at].dry = 0;
@@ -150,7 +153,7 @@ impl<'a> Writer<'a> {
         Some(if lags { a } else { b })
     }
 
-    fn pair(&mut self, pattern: &'static Pattern, held_out: bool, number: usize) -> Result<Option<Pair>> {
+    fn pair(&mut self, pattern: &'static Pattern, held_out: bool, turn: usize) -> Result<Option<Pair>> {
         self.counts.drawn += 1;
         let before = self.draws.clone();
         let sqlite = Style { dialect: Dialect::Sqlite };
@@ -182,7 +185,7 @@ impl<'a> Writer<'a> {
                 None => return Ok(None),
             }
         };
-        let language = &self.options.languages[number % self.options.languages.len()];
+        let language = &self.options.languages[turn % self.options.languages.len()];
         evidence::reword(&mut draft, &Wording { facts: self.facts, style, language }, &mut self.draws);
         let Some(Worded { question, evidence, voice, typing }) = self.words(&draft, language, held_out) else {
             return Ok(None);

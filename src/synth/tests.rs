@@ -139,6 +139,28 @@ fn parts_share_no_statement_no_question_and_no_voice() {
     assert!(pairs.counts.empty * 10 <= pairs.counts.kept, "{:?}", pairs.counts);
 }
 
+/// Both languages get questions of every difficulty, and evidence.
+#[test]
+fn languages_share_the_difficulties_and_the_evidence() {
+    let languages = vec!["en".to_owned(), "pt".to_owned()];
+    let pairs = synthesize(&mut rich(), &Options { languages, ..options(2000) }).unwrap();
+    let mut counts: BTreeMap<(&str, Difficulty), usize> = BTreeMap::new();
+    let mut evidence: BTreeMap<&str, usize> = BTreeMap::new();
+    for pair in &pairs.train {
+        *counts.entry((&pair.language, pair.difficulty)).or_default() += 1;
+        *evidence.entry(&pair.language).or_default() += usize::from(pair.evidence.is_some());
+    }
+    assert!(counts.len() == 8 && counts.values().all(|count| *count >= 150), "{counts:?}");
+    assert!(evidence.values().all(|count| (100..=350).contains(count)), "{evidence:?}");
+    assert!(pairs.held_out.iter().any(|pair| pair.evidence.is_some()));
+    for pair in pairs.train.iter().chain(&pairs.held_out) {
+        let said = pair.evidence.as_deref().unwrap_or("x");
+        assert!(!said.is_empty() && !said.contains(['{', '}', '\n']), "{said}");
+        let row = pair.to_json(Dialect::Sqlite);
+        assert_eq!(row["evidence"].as_str(), pair.evidence.as_deref());
+    }
+}
+
 #[test]
 fn a_question_means_one_statement() {
     let pairs = synthesize(&mut rich(), &options(2000)).unwrap();

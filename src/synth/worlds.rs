@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
+use super::branches;
 use super::draw::Draws;
-use super::made_up::{is_person, syllables};
+use super::made_up::syllables;
 use super::words;
 use crate::sql::{Column, Dialect, ForeignKey, Schema, Table};
 
@@ -13,6 +14,12 @@ const PSEUDO: f64 = 0.5;
 
 /// Share of the databases whose keys are declared; elsewhere the names tell.
 const DECLARED_KEYS: f64 = 0.8;
+
+/// Share of the databases that hold a table with two tables above it and those above these: sums over four tables.
+const DEEP: f64 = 0.22;
+
+/// Tables of such a database.
+const DEEPEST: usize = 5;
 
 /// Share of the databases in which one table more refers to itself.
 const TREES: f64 = 0.14;
@@ -92,6 +99,16 @@ struct Entity {
     links: bool,
 }
 
+impl Domain {
+    /// The tables that a table refers to, itself left out.
+    fn above(&self, at: usize) -> Vec<usize> {
+        let refers = |other: &usize| {
+            *other != at && self.tables[at].parents.iter().any(|(parent, _)| *parent == self.tables[*other].names[0])
+        };
+        (0..self.tables.len()).filter(refers).collect()
+    }
+}
+
 fn domains(text: &str) -> Vec<Domain> {
     let mut domains: Vec<Domain> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -119,7 +136,7 @@ fn domains(text: &str) -> Vec<Domain> {
 }
 
 /// How the names of one database are written.
-struct Writing {
+pub(super) struct Writing {
     camel: bool,
     capital: bool,
     plural: bool,
@@ -142,7 +159,8 @@ impl Writing {
         }
     }
 
-    fn name(&self, said: &str) -> String {
+    /// A name.
+    pub fn name(&self, said: &str) -> String {
         let said: Vec<String> =
             said.split(' ').map(|word| if self.short { shortened(word) } else { word.to_owned() }).collect();
         if !self.camel {
@@ -156,7 +174,8 @@ impl Writing {
         first + &said[1..].iter().map(|word| upper(word)).collect::<String>()
     }
 
-    fn table(&self, said: &str) -> String {
+    /// A table's name.
+    pub fn table(&self, said: &str) -> String {
         if let Some((front, part)) = said.rsplit_once(' ')
             && words::is_part(part)
         {
@@ -252,73 +271,12 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
         tables.push(table);
     }
     if draws.chance(TREES) {
-        plant(&mut tables, &said, &writing, dialect, draws);
+        branches::plant(&mut tables, &said, &writing, dialect, draws);
     }
     if draws.chance(SPLIT) {
-        split(&mut tables, &said, &writing, draws);
+        branches::split(&mut tables, &said, &writing, draws);
     }
     Schema::from_tables(dialect, tables)
-}
-
-/// One table gets a key to itself: a manager, what it is a part of.
-fn plant(tables: &mut [Table], said: &[String], writing: &Writing, dialect: Dialect, draws: &mut Draws) {
-    let usable: Vec<usize> = (0..tables.len())
-        .filter(|at| {
-            tables[*at].primary_key.len() == 1
-                && tables[*at].foreign_keys.iter().all(|key| key.table != tables[*at].name)
-        })
-        .collect();
-    let Some(at) = draws.pick(&usable).copied() else { return };
-    let roles: &[&str] = if is_person(&said[at]) {
-        &["manager", "supervisor", "boss", "mentor", "team lead"]
-    } else {
-        &["parent", "main", "superior"]
-    };
-    let Some(role) = draws.pick(roles) else { return };
-    let role = if *role == "parent" || *role == "main" { format!("{role} {}", said[at]) } else { (*role).to_owned() };
-    let column = Column::new(writing.name(&format!("{role} id")), Some(column_type('i', dialect, draws)));
-    let table = &mut tables[at];
-    if table.columns.iter().any(|known| known.name == column.name) {
-        return;
-    }
-    table.foreign_keys.push(ForeignKey {
-        columns: vec![column.name.clone()],
-        table: table.name.clone(),
-        references: table.primary_key.clone(),
-    });
-    table.columns.push(column);
-}
-
-/// One table that no other refers to becomes two to four of the same columns, each for a year or a quarter.
-fn split(tables: &mut Vec<Table>, said: &[String], writing: &Writing, draws: &mut Draws) {
-    let referred = |at: usize| {
-        let inferred = Column::new(writing.name(&format!("{} id", said[at])), None).name;
-        tables.iter().enumerate().any(|(other, table)| {
-            table.foreign_keys.iter().any(|key| key.table == tables[at].name)
-                || other != at && table.column(inferred.text()).is_some()
-        })
-    };
-    let number = |column: &Column| column.data_type.as_deref().is_some_and(super::role::is_number_type);
-    let usable: Vec<usize> = (0..tables.len())
-        .filter(|at| !referred(*at) && tables[*at].columns.iter().filter(|column| number(column)).count() >= 2)
-        .collect();
-    let Some(at) = draws.pick(&usable).copied() else { return };
-    let first = draws.between(2019, 2023);
-    let count = *draws.pick(&[2, 2, 3, 4]).unwrap_or(&2);
-    let parts: Vec<String> = match draws.below(5) {
-        0 | 1 => (1..=4).map(|quarter| format!("q{quarter}")).collect(),
-        2 => vec!["h1".into(), "h2".into()],
-        _ => (first..first + count).map(|year| year.to_string()).collect(),
-    };
-    let mut whole = tables.remove(at);
-    // A day of another year than the table's would be odd.
-    let day = |kind: &str| kind.contains("DATE") || kind.contains("TIMESTAMP");
-    whole.columns.retain(|column| !column.data_type.as_deref().is_some_and(day));
-    for part in parts {
-        let mut table = whole.clone();
-        table.name = Table::new(writing.table(&format!("{} {part}", said[at]))).name;
-        tables.push(table);
-    }
 }
 
 /// The one table, if any, that is called as in the databases for measuring.
@@ -340,6 +298,18 @@ fn connected(domain: &Domain, draws: &mut Draws) -> Vec<usize> {
     };
     let starts: Vec<usize> = (0..domain.tables.len()).filter(|at| !domain.tables[*at].links).collect();
     let mut chosen = draws.some(&starts, 1);
+    if draws.chance(DEEP) {
+        let forks: Vec<usize> = starts.iter().copied().filter(|at| domain.above(*at).len() >= 2).collect();
+        if let Some(fork) = draws.pick(&forks) {
+            chosen = vec![*fork];
+            for at in domain.above(*fork) {
+                chosen.extend(std::iter::once(at).chain(domain.above(at)));
+            }
+            let mut seen = std::collections::BTreeSet::new();
+            chosen.retain(|at| seen.insert(*at));
+            chosen.truncate(DEEPEST);
+        }
+    }
     while chosen.len() < wanted {
         let next: Vec<usize> = (0..domain.tables.len())
             .filter(|at| !chosen.contains(at) && chosen.iter().any(|known| touches(*at, *known)))
@@ -390,7 +360,8 @@ fn pseudo_column(name: &str, label: bool, draws: &mut Draws) -> String {
     }
 }
 
-fn column_type(kind: char, dialect: Dialect, draws: &mut Draws) -> String {
+/// The type that a letter of `domains.txt` stands for.
+pub(super) fn column_type(kind: char, dialect: Dialect, draws: &mut Draws) -> String {
     let mut one = |types: &[&str]| draws.pick(types).map_or_else(String::new, |kind| (*kind).to_owned());
     match (kind, dialect) {
         ('i', Dialect::Sqlite) => one(&["INTEGER", "INT"]),

@@ -27,7 +27,7 @@ fn complete(column: &ColumnFacts) -> bool {
 
 /// `low`, `middle` and `high` of two numbers that both have to be reached, at times with an extra beside it.
 fn by_two(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let table = maker.table_where(|table| table.label.is_some() && table.count(complete) >= 2)?;
     let label = maker.label(table)?;
     let columns = maker.columns(table, complete);
     let [a, b] = maker.draws.some(&columns, 2).try_into().ok()?;
@@ -98,7 +98,7 @@ fn extra(maker: &mut Maker<'_>, table: usize) -> Option<Extra> {
 }
 
 fn extra_if(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let table = maker.table_where(|table| table.label.is_some() && table.count(complete) >= 2)?;
     let label = maker.label(table)?;
     let extra = extra(maker, table)?;
     let sql = format!("SELECT {}, {} FROM {}", maker.bare(table, label), extra.sql, maker.name(table));

@@ -88,7 +88,10 @@ fn count_missing(maker: &mut Maker<'_>) -> Option<Draft> {
 
 /// Pieces times money of one table.
 fn product_sum(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let table = maker.table_where(|table| {
+        table.count(|column| column.role == Role::Quantity) > 0
+            && table.count(|column| column.words.ends_with("price")) > 0
+    })?;
     let pieces = maker.column(table, |column| column.role == Role::Quantity && column.nulls == 0)?;
     let money = maker
         .column(table, |column| column.role == Role::Money && column.nulls == 0 && column.words.ends_with("price"))?;

@@ -20,7 +20,7 @@ fn different(column: &ColumnFacts) -> bool {
 }
 
 fn ends_of_group(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let table = maker.table_where(|table| table.label.is_some() && table.count(different) > 0)?;
     let (label, group) = (maker.label(table)?, maker.grouping(table)?);
     let column = maker.column(table, different)?;
     let (name, by, value) = (maker.bare(table, label), maker.bare(table, group), maker.bare(table, column));
@@ -99,9 +99,10 @@ fn latest_value(maker: &mut Maker<'_>) -> Option<Draft> {
 }
 
 fn latest_of_group(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let dated = |column: &ColumnFacts| column.role.is_date() && column.nulls == 0 && column.unique;
+    let table = maker.table_where(|table| table.label.is_some() && table.count(dated) > 0)?;
     let (label, group) = (maker.label(table)?, maker.grouping(table)?);
-    let date = maker.column(table, |column| column.role.is_date() && column.nulls == 0 && column.unique)?;
+    let date = maker.column(table, dated)?;
     let last = maker.draws.chance(0.6);
     let (word, key) = if last { (" DESC", "latest of each group") } else { ("", "earliest of each group") };
     let (name, by, day) = (maker.bare(table, label), maker.bare(table, group), maker.bare(table, date));

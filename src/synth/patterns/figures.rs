@@ -198,9 +198,9 @@ fn top_groups(maker: &mut Maker<'_>) -> Option<Draft> {
 
 /// Two amounts of money of one table.
 fn two_amounts(maker: &mut Maker<'_>) -> Option<(usize, usize, usize)> {
-    let table = maker.any_table()?;
     let role = *maker.draws.pick(&[Role::Money, Role::Quantity, Role::Measure])?;
     let amount = |column: &ColumnFacts| column.role == role && column.nulls == 0;
+    let table = maker.table_where(|table| table.count(amount) >= 2)?;
     let columns = maker.columns(table, amount);
     let chosen = maker.draws.some(&columns, 2);
     let [a, b] = chosen.as_slice() else { return None };

@@ -152,7 +152,8 @@ fn having_aggregate(maker: &mut Maker<'_>) -> Option<Draft> {
 }
 
 fn two_keys(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let table =
+        maker.table_where(|table| table.count(|column| matches!(column.role, Role::Category | Role::Year)) >= 2)?;
     let a = maker.grouping(table)?;
     let b = maker.grouping(table)?;
     if a == b {

@@ -270,7 +270,12 @@ fn per_year(maker: &mut Maker<'_>) -> Option<Draft> {
 
 /// Pieces times price, month by month.
 fn product_per_month(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let of = |role: Role| move |column: &crate::synth::facts::ColumnFacts| column.role == role;
+    let table = maker.table_where(|table| {
+        table.count(of(Role::Quantity)) > 0
+            && table.count(of(Role::Money)) > 0
+            && table.count(|column| column.role.is_date()) > 0
+    })?;
     let date = maker.column(table, |column| column.role.is_date() && column.nulls == 0)?;
     let pieces = maker.column(table, |column| column.role == Role::Quantity && column.nulls == 0)?;
     let price = maker.column(table, |column| {

@@ -90,7 +90,7 @@ fn two_columns(maker: &mut Maker<'_>, table: usize) -> Option<(usize, usize)> {
 
 /// By a category, or by the key of a parent as it stands in the table.
 fn two_sums(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let table = maker.table_where(|table| table.count(|column| column.adds_up() && column.values.len() >= 2) >= 2)?;
     let (a, b) = two_columns(maker, table)?;
     let key =
         |column: &ColumnFacts| column.role == Role::Reference && column.nulls == 0 && column.words.ends_with(" id");

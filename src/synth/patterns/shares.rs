@@ -17,7 +17,7 @@ pub(super) const PATTERNS: &[Pattern] = &[
 ];
 
 fn share_of_own_group(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let table = summed(maker)?;
     let (label, group) = (maker.label(table)?, maker.grouping(table)?);
     let column = maker.column(table, |column| column.adds_up() && column.nulls == 0 && column.values.len() >= 3)?;
     let (name, by, value) = (maker.bare(table, label), maker.bare(table, group), maker.bare(table, column));
@@ -31,6 +31,14 @@ fn share_of_own_group(maker: &mut Maker<'_>) -> Option<Draft> {
         .column("group", table, group)
         .column("column", table, column);
     Some(Draft::new(sql, phrase))
+}
+
+/// A table with a column that adds up and one that makes groups.
+fn summed(maker: &mut Maker<'_>) -> Option<usize> {
+    maker.table_where(|table| {
+        let sums = table.count(|column| column.adds_up() && column.nulls == 0);
+        sums > 0 && table.count(|column| column.role == Role::Category && column.nulls == 0) > 0
+    })
 }
 
 /// A sum over the children of a parent: of a column, or of pieces times price.
@@ -130,7 +138,7 @@ fn rank_of_parents(maker: &mut Maker<'_>) -> Option<Draft> {
 
 /// Within the groups of one column the values of another by what they sum up to.
 fn rank_of_totals(maker: &mut Maker<'_>) -> Option<Draft> {
-    let table = maker.any_table()?;
+    let table = summed(maker)?;
     let outer = maker.grouping(table)?;
     let inner = |column: &ColumnFacts| {
         matches!(column.role, Role::Category | Role::Label | Role::Text)
