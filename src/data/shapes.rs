@@ -429,6 +429,18 @@ mod tests {
     }
 
     #[test]
+    fn pairs_may_bring_evidence_whatever_reads_them() {
+        let row = json!({"context": "CREATE TABLE t (a INT)", "question": "How much?", "answer": "SELECT SUM(a) FROM t",
+            "evidence": "much is SUM(a)"});
+        for mapping in ["", "question=question,schema=context,answer=answer"] {
+            let (_, example) = example(row.clone(), mapping);
+            assert_eq!(example.evidence.as_deref(), Some("much is SUM(a)"), "{mapping}");
+        }
+        let (_, without) = example(json!({"context": "x", "question": "q", "answer": "a", "evidence": null}), "");
+        assert_eq!(without.evidence, None);
+    }
+
+    #[test]
     fn others_go_through_a_mapping() {
         let row = json!({"q": "How many?", "s": "SELECT 1", "c": "CREATE TABLE t (a INT)", "dialect": "mysql"});
         assert!(extracted(row.clone(), "").unwrap_err().starts_with("no known columns (found: q, s, c"));
