@@ -115,7 +115,7 @@ const STOPPED: &[(&str, &str)] = &[
         "larger",
     ),
     (
-        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 20000) SELECT count(*) FROM c a, c b WHERE a.x + b.x < 0 AND a.x < 150",
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 20000) SELECT count(*) FROM c a, c b WHERE a.x + b.x < 0 AND a.x < 1500",
         "stopped",
     ),
     ("SELECT writefile('DIR/out', 'x')", "no such function"),
