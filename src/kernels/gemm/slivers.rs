@@ -13,7 +13,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The best that this processor has, where [`available`].
+    /// The best that this processor has, where [`super::bf16::available`].
     pub fn best() -> Self {
         if amx::available() { Self::Tiles } else { Self::Vectors }
     }
