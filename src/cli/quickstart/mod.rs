@@ -25,7 +25,7 @@ const NAME: &str = "expert-quickstart";
 
 /// Questions written for the training, and steps of it. Price: a hundred steps and a score over a hundred questions took
 /// 75 s on two busy cores; `--full` was not timed.
-const SHORT: (u64, u64) = (4_000, 150);
+const SHORT: (u64, u64) = (4_000, 100);
 const FULL: (u64, u64) = (16_000, 1_500);
 
 /// Settings of a short training of the embedded model; they were the first ones tried (`docs/LOG.md`).
