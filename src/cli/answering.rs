@@ -365,6 +365,7 @@ fn overrides(args: &SamplingArgs) -> Overrides {
         mask_first: args.mask_first.then_some(true),
         confidence: args.confidence.then_some(true),
         schema_guard: args.no_schema_guard.then_some(false),
+        second_look: args.second_look,
     }
 }
 

@@ -7,6 +7,7 @@ use super::decode::{Completion, Draw, Finish, NextLogits, Observer, Prompted, Ru
 use super::sampler::{Allowed, Pick};
 use super::text::Vocabulary;
 use crate::error::Result;
+use crate::kernels::softmax;
 
 /// How many of the most probable tokens are looked at one by one before the whole vocabulary is masked.
 const FIRST_LOOK: usize = 64;
@@ -53,23 +54,12 @@ pub fn beams<M: NextLogits>(
             done.extend(live.drain(..).map(|beam| beam.running.close(Finish::Interrupted, vocabulary)));
             break;
         }
-        let mut options: Vec<(usize, Pick, f64)> = Vec::new();
-        for (at, beam) in live.iter_mut().enumerate() {
-            let so_far = beam.running.log_probability();
-            let picks = best(&mut beam.running, &beam.logits, 2 * width, vocabulary.size(), rules, most);
-            options.extend(picks.into_iter().map(|pick| (at, pick, so_far + pick.log_probability)));
-        }
-        if options.is_empty() {
-            // Nowhere to go: no room is left for an answer.
-            done.extend(live.drain(..).map(|beam| beam.running.close(Finish::Budget, vocabulary)));
-            break;
-        }
-        options.sort_by(|a, b| b.2.total_cmp(&a.2));
+        let mut fronts: Vec<Front> = live.iter().map(|beam| Front::new(beam, vocabulary.size())).collect();
         let mut chosen: Vec<(usize, Running)> = Vec::new();
-        for (rank, (at, pick, _)) in options.into_iter().enumerate() {
-            if chosen.len() == width {
-                break;
-            }
+        let mut rank = 0;
+        while chosen.len() < width
+            && let Some((at, pick)) = next(&mut live, &mut fronts, rules, most)
+        {
             let mut running = live[at].running.clone();
             match running.accept(pick, vocabulary, rules, most, &mut observer)? {
                 None => chosen.push((at, running)),
@@ -77,6 +67,12 @@ pub fn beams<M: NextLogits>(
                 Some(finish) if rank < width => done.push(running.close(finish, vocabulary)),
                 Some(_) => {}
             }
+            rank += 1;
+        }
+        if rank == 0 {
+            // Nowhere to go: no room is left for an answer.
+            done.extend(live.drain(..).map(|beam| beam.running.close(Finish::Budget, vocabulary)));
+            break;
         }
         live = grown(model, live, chosen)?;
     }
@@ -112,51 +108,83 @@ fn grown<M: NextLogits>(
     Ok(beams.map(|((running, cache), logits)| Beam { running, cache, logits }).collect())
 }
 
-/// The `count` most probable tokens that may come next.
-fn best(
-    running: &mut Running,
-    logits: &[f32],
-    count: usize,
-    limit: usize,
-    rules: &Rules,
-    max_positions: usize,
-) -> Vec<Pick> {
-    let logits = &logits[..limit.min(logits.len())];
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total = logits.iter().map(|&logit| f64::from(logit - highest).exp()).sum::<f64>().ln();
-    let pick = |id: usize, redrawn| {
-        let log_probability = f64::from(logits[id] - highest) - total;
-        Pick { id: id as u32, log_probability, redrawn, allowed_mass: None }
-    };
-    let mut order: Vec<usize> = (0..logits.len()).filter(|&id| logits[id].is_finite()).collect();
-    let by_logit = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
-    let look = FIRST_LOOK.max(count).min(order.len());
-    if look < order.len() {
-        order.select_nth_unstable_by(look, by_logit);
+/// The tokens that may continue one beam, the most probable first. A constraint is asked about a token only when its turn
+/// among all beams' has come: most never have theirs, and asking is what costs time.
+struct Front {
+    /// Ids by logit, highest first; sorted as far as `sorted`.
+    order: Vec<usize>,
+    sorted: usize,
+    at: usize,
+    /// Log-probability of the beam and minus the logarithm of the softmax's sum.
+    so_far: f64,
+    shift: f64,
+    refused: bool,
+}
+
+impl Front {
+    fn new<C>(beam: &Beam<C>, limit: usize) -> Self {
+        let logits = &beam.logits[..limit.min(beam.logits.len())];
+        let highest = f64::from(softmax::highest(logits));
+        let total = softmax::sum_exp(logits, highest as f32).ln();
+        let order = (0..logits.len()).filter(|&id| logits[id].is_finite()).collect();
+        let so_far = beam.running.log_probability();
+        let mut front = Self { order, sorted: 0, at: 0, so_far, shift: -highest - total, refused: false };
+        front.sort(logits, FIRST_LOOK);
+        front
     }
-    order[..look].sort_unstable_by(by_logit);
-    let constraint = match running.constraint(rules, max_positions) {
-        Err(_) => return Vec::new(),
-        Ok(None) => return order.iter().take(count).map(|&id| pick(id, false)).collect(),
-        Ok(Some(constraint)) => constraint,
-    };
-    let mut picks = Vec::with_capacity(count);
-    for (rank, &id) in order[..look].iter().enumerate() {
-        if picks.len() == count {
-            return picks;
+
+    /// Sorts the next `count` ids.
+    fn sort(&mut self, logits: &[f32], count: usize) {
+        let by_logit = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
+        let rest = &mut self.order[self.sorted..];
+        let count = count.min(rest.len());
+        if count < rest.len() {
+            rest.select_nth_unstable_by(count, by_logit);
         }
-        if constraint.allows(id as u32) {
-            picks.push(pick(id, picks.len() < rank));
+        rest[..count].sort_unstable_by(by_logit);
+        self.sorted += count;
+    }
+
+    /// The most probable token that was not looked at yet, with its log-probability.
+    fn peek(&self, logits: &[f32]) -> Option<(usize, f64)> {
+        let id = *self.order[..self.sorted].get(self.at)?;
+        Some((id, f64::from(logits[id]) + self.shift))
+    }
+}
+
+/// The most probable continuation of all beams that may be; its beam and its token.
+fn next<C>(live: &mut [Beam<C>], fronts: &mut [Front], rules: &Rules, max_positions: usize) -> Option<(usize, Pick)> {
+    loop {
+        let score = |at: usize| Some((at, fronts[at].so_far + fronts[at].peek(&live[at].logits)?.1));
+        let best = (0..live.len()).filter_map(score).max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+        let (at, _) = best?;
+        let (beam, front) = (&mut live[at], &mut fronts[at]);
+        let (id, log_probability) = front.peek(&beam.logits)?;
+        front.at += 1;
+        let allowed = match beam.running.constraint(rules, max_positions) {
+            // No room for an answer: this beam is at its end.
+            Err(_) => {
+                front.order.clear();
+                front.sorted = 0;
+                continue;
+            }
+            Ok(None) => true,
+            Ok(Some(constraint)) => {
+                if front.at == front.sorted && front.sorted < front.order.len() {
+                    constraint.prepare();
+                    let may = |id: &usize| constraint.may_allow(*id as u32);
+                    let rest = front.order.split_off(front.sorted);
+                    front.order.extend(rest.into_iter().filter(may).collect::<Vec<_>>());
+                    front.sort(&beam.logits, usize::MAX);
+                }
+                constraint.allows(id as u32)
+            }
+        };
+        if allowed {
+            return Some((at, Pick { id: id as u32, log_probability, redrawn: front.refused, allowed_mass: None }));
         }
+        front.refused = true;
     }
-    if picks.len() < count && look < order.len() {
-        order[look..].sort_unstable_by(by_logit);
-        constraint.prepare();
-        let rest =
-            order[look..].iter().filter(|id| constraint.may_allow(**id as u32) && constraint.allows(**id as u32));
-        picks.extend(rest.take(count - picks.len()).map(|&id| pick(id, true)));
-    }
-    picks
 }
 
 #[cfg(test)]

@@ -91,10 +91,13 @@ impl Constraint {
         }
     }
 
-    /// Sets how many tokens may still be drawn, the end token included.
+    /// Sets how many tokens may still be drawn, the end token included. What is known of the step stays known if that is
+    /// no news.
     pub fn set_budget(&mut self, tokens: usize) {
-        self.budget = tokens;
-        self.begin_step();
+        if self.budget != tokens {
+            self.budget = tokens;
+            self.begin_step();
+        }
     }
 
     fn begin_step(&mut self) {
@@ -229,7 +232,6 @@ impl Constraint {
         if self.step.denied >= TRIES || self.lost >= LOST_SEARCHES {
             let mut mask = BitMask::new(self.trie.size());
             self.insert_way(&mut mask);
-            self.cut_short = true;
             self.mask = Some(mask);
             self.step.forced = true;
         }

@@ -148,7 +148,8 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         let mut completions = possible.into_iter().zip(completions);
         let answer = |(start, question): (Result<Start>, &Question)| {
             start?;
-            let (start, completion) = completions.next().ok_or_else(|| Problem::failed("no answer came back"))?;
+            let (start, first) = completions.next().ok_or_else(|| Problem::failed("no answer came back"))?;
+            let completion = self.second_look(&start, first, observer)?;
             Ok(self.finished(question, start, completion, latency))
         };
         Ok(starts.into_iter().zip(questions).map(answer).collect())
@@ -227,5 +228,6 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
 }
 
 mod many;
+mod second_look;
 #[cfg(test)]
 mod tests;

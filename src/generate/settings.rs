@@ -13,6 +13,11 @@ use crate::manifest::Decoding;
 /// a larger budget costs time only where the model does not end its answer.
 const MAX_TOKENS: usize = 512;
 
+/// Beams of the second look at a greedy answer that the grammar led astray, and the most that are taken. Price: such an
+/// answer takes about four times as long.
+const SECOND_LOOK: usize = 4;
+const MOST_BEAMS: usize = 64;
+
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
@@ -87,6 +92,8 @@ pub struct Overrides {
     pub confidence: Option<bool>,
     /// Whether names are kept to the schema while they are written.
     pub schema_guard: Option<bool>,
+    /// Beams of the second look; 0 is off.
+    pub second_look: Option<usize>,
 }
 
 /// Everything resolved.
@@ -124,6 +131,8 @@ pub struct Settings {
     pub mask_first: Setting<bool>,
     /// Whether the allowed mass is told at every step.
     pub confidence: Setting<bool>,
+    /// Width of the beam search for a greedy answer that the grammar led astray; 0 is off.
+    pub second_look: Setting<usize>,
 }
 
 impl Settings {
@@ -149,6 +158,7 @@ impl Settings {
             schema_guard: Setting::resolve(flags.schema_guard, None, true),
             mask_first: Setting::resolve(flags.mask_first, None, false),
             confidence: Setting::resolve(flags.confidence, None, false),
+            second_look: Setting::resolve(flags.second_look, None, SECOND_LOOK),
         };
         settings.check()?;
         Ok(settings)
@@ -173,6 +183,7 @@ impl Settings {
         within("repetition_penalty", &self.repetition_penalty, |p| p > 0.0 && p <= 100.0, "above 0 and at most 100")?;
         within("presence_penalty", &self.presence_penalty, |p| (-100.0..=100.0).contains(&p), "-100 to 100")?;
         within("frequency_penalty", &self.frequency_penalty, |p| (-100.0..=100.0).contains(&p), "-100 to 100")?;
+        within("second_look", &self.second_look, |n| n <= MOST_BEAMS, "at most 64")?;
         within("max_tokens", &self.max_tokens, |n| n > 0, "at least 1")
     }
 
@@ -208,6 +219,7 @@ impl Settings {
             ("schema_guard", json!(self.schema_guard.value), self.schema_guard.origin),
             ("mask_first", json!(self.mask_first.value), self.mask_first.origin),
             ("confidence", json!(self.confidence.value), self.confidence.origin),
+            ("second_look", json!(self.second_look.value), self.second_look.origin),
         ]
     }
 

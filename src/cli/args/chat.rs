@@ -163,6 +163,10 @@ pub struct SamplingArgs {
     /// Tell for every token how probable all allowed tokens were together
     #[arg(long, help_heading = "Sampling")]
     pub confidence: bool,
+    /// Beams with which a greedy answer is looked for again that the grammar led away from what the model meant; 0: never,
+    /// default 4
+    #[arg(long, value_name = "K", help_heading = "Sampling")]
+    pub second_look: Option<usize>,
     /// Solved questions, rows {"question", "answer"}: those most like the question are shown before it, as preprocess
     /// --few-shot shows them
     #[arg(long, value_name = "ROWS", help_heading = "Sampling")]

@@ -77,6 +77,10 @@ fn mysql_cast(data_type: &DataType) -> Option<DataType> {
         D::Int(_) | D::Integer(_) | D::BigInt(_) | D::SmallInt(_) | D::Int4(_) | D::Int8(_) | D::Int2(_) => D::Signed,
         D::Text | D::Varchar(None) | D::CharacterVarying(None) => D::Char(None),
         D::Varchar(Some(length)) | D::CharacterVarying(Some(length)) => D::Char(Some(*length)),
+        // Without places MySQL's DECIMAL is one of whole numbers; these are the most it has.
+        D::Numeric(ExactNumberInfo::None) | D::Decimal(ExactNumberInfo::None) => {
+            D::Decimal(ExactNumberInfo::PrecisionAndScale(65, 30))
+        }
         D::Numeric(info) => D::Decimal(*info),
         D::DoublePrecision | D::Float8 => D::Double(ExactNumberInfo::None),
         D::Real | D::Float4 => D::Float(ExactNumberInfo::None),
