@@ -366,6 +366,7 @@ fn overrides(args: &SamplingArgs) -> Overrides {
         confidence: args.confidence.then_some(true),
         schema_guard: args.no_schema_guard.then_some(false),
         second_look: args.second_look,
+        leaning: args.no_leaning.then_some(false),
     }
 }
 

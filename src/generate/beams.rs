@@ -1,7 +1,7 @@
 //! Beam search: the most probable answers that a search of this width finds, under the same constraint as sampling.
 //!
 //! Penalties and temperature do not count here: beams are ranked by the model's own score, the mean log-probability of
-//! an answer's tokens (Wu et al. 2016, length normalisation with α = 1).
+//! an answer's tokens (Wu et al. 2016, length normalisation with α = 1), less what a constraint's likings take.
 
 use super::decode::{Completion, Draw, Finish, NextLogits, Observer, Prompted, Rules, Running, forward_last};
 use super::sampler::{Allowed, Pick};
@@ -54,7 +54,7 @@ pub fn beams<M: NextLogits>(
             done.extend(live.drain(..).map(|beam| beam.running.close(Finish::Interrupted, vocabulary)));
             break;
         }
-        let mut fronts: Vec<Front> = live.iter().map(|beam| Front::new(beam, vocabulary.size())).collect();
+        let mut fronts: Vec<Front> = live.iter_mut().map(|beam| Front::new(beam, vocabulary.size())).collect();
         let mut chosen: Vec<(usize, Running)> = Vec::new();
         let mut rank = 0;
         while chosen.len() < width
@@ -122,12 +122,16 @@ struct Front {
 }
 
 impl Front {
-    fn new<C>(beam: &Beam<C>, limit: usize) -> Self {
+    fn new<C>(beam: &mut Beam<C>, limit: usize) -> Self {
         let logits = &beam.logits[..limit.min(beam.logits.len())];
         let highest = f64::from(softmax::highest(logits));
         let total = softmax::sum_exp(logits, highest as f32).ln();
         let order = (0..logits.len()).filter(|&id| logits[id].is_finite()).collect();
         let so_far = beam.running.log_probability();
+        if let Some(leaned) = beam.running.leaned(&beam.logits) {
+            beam.logits = leaned;
+        }
+        let logits = &beam.logits;
         let mut front = Self { order, sorted: 0, at: 0, so_far, shift: -highest - total, refused: false };
         front.sort(logits, FIRST_LOOK);
         front

@@ -5,10 +5,12 @@
 //! vocabulary can spell with the tokens that are left, the end token included. That way is kept: its first token is
 //! allowed and in every mask whatever else is refused, so some token always is, and an answer is a whole statement.
 
+mod leaning;
 mod taste;
 
 use std::sync::Arc;
 
+pub use leaning::Leaning;
 pub use taste::Taste;
 
 use super::sampler::Allowed;
@@ -54,6 +56,8 @@ pub struct Constraint {
     way: Option<Option<Way>>,
     /// Under a guard: what is left out while another way is known.
     taste: Option<Taste>,
+    /// What is liked better among allowed tokens.
+    leaning: Option<Leaning>,
     step: Step,
 }
 
@@ -87,8 +91,19 @@ impl Constraint {
             lost: 0,
             way: None,
             taste,
+            leaning: None,
             step: Step::default(),
         }
+    }
+
+    /// The same with likings among what is allowed.
+    pub fn with_leaning(self, leaning: Leaning) -> Self {
+        Self { leaning: Some(leaning), ..self }
+    }
+
+    /// Whether names are kept to a schema.
+    pub fn is_guarded(&self) -> bool {
+        self.taste.is_some()
     }
 
     /// Sets how many tokens may still be drawn, the end token included. What is known of the step stays known if that is
@@ -134,6 +149,9 @@ impl Constraint {
             }
             if let Some(taste) = &mut self.taste {
                 taste.advance(self.trie.bytes(id));
+            }
+            if let Some(leaning) = &mut self.leaning {
+                leaning.advance(self.trie.bytes(id));
             }
             return Ok(());
         }
@@ -275,6 +293,10 @@ impl Allowed for Constraint {
             }
         }
         allowed
+    }
+
+    fn leaned(&self, logits: &[f32]) -> Option<Vec<f32>> {
+        self.leaning.as_ref()?.leaned(logits, &self.trie)
     }
 
     fn may_allow(&mut self, id: u32) -> bool {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::constraint::{Constraint, Leaning};
 use super::constraints::Constraints;
 use super::decode::{Completion, Finish, NextLogits, Observer, Rules, Start, check_prompt, decode};
 use super::sampler::{Order, Pick};
@@ -171,6 +172,13 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         check_prompt(ids.len(), self.model.max_positions())?;
         let schema = question.context.as_ref().and_then(|context| context.schema.as_ref());
         let constraint = self.constraints.as_ref().map(|constraints| constraints.answer(schema));
+        let likes = |constraint: &Constraint| self.settings.leaning.value && constraint.is_guarded();
+        let constraint = match (constraint, schema) {
+            (Some(constraint), Some(schema)) if likes(&constraint) => {
+                Some(constraint.with_leaning(Leaning::new(&question.text, schema)))
+            }
+            (constraint, _) => constraint,
+        };
         let shared = self.shared(&text, question.text.trim(), &ids)?;
         Ok(Start { ids, shared, thinking: thinking::is_open_at_end(&text), constraint })
     }

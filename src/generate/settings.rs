@@ -94,6 +94,8 @@ pub struct Overrides {
     pub schema_guard: Option<bool>,
     /// Beams of the second look; 0 is off.
     pub second_look: Option<usize>,
+    /// Whether values of the question and of a column's type are liked better.
+    pub leaning: Option<bool>,
 }
 
 /// Everything resolved.
@@ -133,6 +135,8 @@ pub struct Settings {
     pub confidence: Setting<bool>,
     /// Width of the beam search for a greedy answer that the grammar led astray; 0 is off.
     pub second_look: Setting<usize>,
+    /// Whether values of the question and of a column's type are liked better.
+    pub leaning: Setting<bool>,
 }
 
 impl Settings {
@@ -159,6 +163,7 @@ impl Settings {
             mask_first: Setting::resolve(flags.mask_first, None, false),
             confidence: Setting::resolve(flags.confidence, None, false),
             second_look: Setting::resolve(flags.second_look, None, SECOND_LOOK),
+            leaning: Setting::resolve(flags.leaning, None, true),
         };
         settings.check()?;
         Ok(settings)
@@ -220,6 +225,7 @@ impl Settings {
             ("mask_first", json!(self.mask_first.value), self.mask_first.origin),
             ("confidence", json!(self.confidence.value), self.confidence.origin),
             ("second_look", json!(self.second_look.value), self.second_look.origin),
+            ("leaning", json!(self.leaning.value), self.leaning.origin),
         ]
     }
 

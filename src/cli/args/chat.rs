@@ -167,6 +167,9 @@ pub struct SamplingArgs {
     /// default 4
     #[arg(long, value_name = "K", help_heading = "Sampling")]
     pub second_look: Option<usize>,
+    /// Like values that stand in the question, or that have the compared column's type, no better than the model does
+    #[arg(long, help_heading = "Sampling")]
+    pub no_leaning: bool,
     /// Solved questions, rows {"question", "answer"}: those most like the question are shown before it, as preprocess
     /// --few-shot shows them
     #[arg(long, value_name = "ROWS", help_heading = "Sampling")]

@@ -132,3 +132,64 @@ fn an_answer_cut_by_the_budget_is_incomplete() {
     let verdict = answer.verdict.unwrap();
     assert!(verdict.parses && !verdict.is_valid());
 }
+
+/// Likes `ab` for a beginning, of which only `a` is right, and would never go on with `c`; `d` is its second thought.
+struct Fork;
+
+impl NextLogits for Fork {
+    type Cache = Vec<u32>;
+    fn new_cache(&self) -> Vec<u32> {
+        Vec::new()
+    }
+    fn max_positions(&self) -> usize {
+        100
+    }
+    fn forward(&self, inputs: &[&[u32]], caches: &mut [Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+        let step = |(input, cache): (&&[u32], &mut Vec<u32>)| {
+            cache.extend_from_slice(input);
+            let mut logits = vec![-30.0f32; 257];
+            let mut set = |byte: u32, probability: f32| logits[byte as usize] = probability.ln();
+            match cache.last() {
+                Some(1) => [(b'a', 0.6), (b'd', 0.4)].into_iter().for_each(|(byte, p)| set(byte.into(), p)),
+                Some(97) => [(b'b', 0.999), (b'c', 0.001)].into_iter().for_each(|(byte, p)| set(byte.into(), p)),
+                _ => set(256, 1.0),
+            }
+            logits
+        };
+        Ok(inputs.iter().zip(caches).map(step).collect())
+    }
+}
+
+#[test]
+fn an_answer_that_the_grammar_led_astray_is_looked_for_again() {
+    use crate::grammar::{Grammar, TokenTrie, Vocabulary as Tokens};
+    let vocabulary = vocabulary();
+    let answer = |grammar: &str, second_look: usize, temperature: f64| {
+        let tokens = vocabulary.0.0.iter().cloned().map(Option::unwrap_or_default).collect();
+        let trie = Arc::new(TokenTrie::new(&Tokens::from_bytes(tokens), &[256]));
+        let grammar = Arc::new(Grammar::parse(grammar).unwrap());
+        let flags =
+            Overrides { second_look: Some(second_look), temperature: Some(temperature), ..Overrides::default() };
+        let scripted = conversation(&[], &vocabulary, flags);
+        let talk = Conversation {
+            model: Fork,
+            vocabulary: scripted.vocabulary,
+            layout: scripted.layout,
+            dialect: scripted.dialect,
+            settings: scripted.settings,
+            end_ids: scripted.end_ids,
+            trained: true,
+            keep_first_logits: true,
+            constraints: Some(Arc::new(Constraints::new("test", grammar, trie, Vec::new()))),
+            shots: None,
+        };
+        let answer = talk.answer(&ask("q 0"), &mut Unobserved).unwrap();
+        assert!(answer.finish.is_complete() && answer.first_logits.is_some());
+        answer.text
+    };
+    let narrow = r#"root ::= "ac" | "d""#;
+    assert_eq!(answer(narrow, 0, 0.0), "ac", "greedy has no way back");
+    assert_eq!(answer(narrow, 2, 0.0), "d");
+    assert_eq!(answer(r#"root ::= "ab" | "d""#, 2, 0.0), "ab", "what the model meant stays");
+    assert!(["ac", "d"].contains(&answer(narrow, 2, 1.0).as_str()), "samples are drawn once");
+}

@@ -25,6 +25,12 @@ pub trait Allowed {
 
     /// Many tokens will be asked about at this step.
     fn prepare(&mut self) {}
+
+    /// The logits that are drawn from, where some allowed tokens are liked better than the model says. Scores stay the
+    /// model's own.
+    fn leaned(&self, _logits: &[f32]) -> Option<Vec<f32>> {
+        None
+    }
 }
 
 /// Every token is allowed.
@@ -84,6 +90,9 @@ impl Sampler {
     /// Draws the next token from `logits`, `[vocab]`. Greedy takes no uniforms.
     pub fn next(&mut self, logits: &[f32], allowed: &mut dyn Allowed) -> Result<Pick> {
         let mut masked_by = None;
+        let leaned = allowed.leaned(logits);
+        let scored = logits;
+        let logits = leaned.as_deref().unwrap_or(scored);
         let (id, redrawn) = if self.order.mask_first {
             allowed.prepare();
             let id = loop {
@@ -123,7 +132,7 @@ impl Sampler {
         }
         self.history.push(id);
         let allowed_mass = masked_by.map(|masked| mass(logits, &masked));
-        Ok(Pick { id, log_probability: log_probability(logits, id), redrawn, allowed_mass })
+        Ok(Pick { id, log_probability: log_probability(scored, id), redrawn, allowed_mass })
     }
 
     fn draw(&mut self, distribution: &Distribution) -> u32 {
