@@ -21,6 +21,7 @@
 //! bytes and a little a row), and the output does not depend on the number of threads.
 
 mod flow;
+mod judged;
 mod keys;
 mod lesson;
 mod metadata;

@@ -1,10 +1,11 @@
 //! One record to one training row: extraction, canonical schema, checks of the answer, rendering. Pure; runs in parallel.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
+use super::judged::judge;
 use super::keys::Keys;
 use super::lesson::{self, Given};
 use super::schema_text::{Schemas, show};
@@ -17,8 +18,7 @@ use crate::data::template::Prompt;
 use crate::data::trial::Trial;
 use crate::db::{Checks, QueryError, Source as Database, postgres};
 use crate::error::Problem;
-use crate::sql::convert::{self, Carried, Source, Target, Unsupported};
-use crate::sql::{self, Dialect, Hardness, Schema, foreign_language, parsed_prose};
+use crate::sql::{Hardness, Schema};
 
 /// A row that passed every check of its own.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -166,39 +166,19 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
     }
     let read = example.schema.as_deref().map(|text| shared.schemas.get(text, options)).transpose()?;
     let schema = read.as_ref().and_then(|read| read.schema.as_ref());
-    let Carried { conversion, source, statements } = converted(answer, example.dialect, schema, options)?;
-    let mut statement = None;
-    let mut plain_answer = None;
-    let mut used = Vec::new();
-    let mut hardness = None;
+    let judged = match &read {
+        Some(read) if !options.tries_out() => read.answers.get(answer, example.dialect, schema, options)?,
+        _ => Arc::new(judge(answer, example.dialect, schema, options)?),
+    };
     let mut lesson = None;
     if options.validate_sql {
-        let parsed = statements.map_or_else(|| sql::parse(&conversion.sql, options.dialect), Ok);
-        let statements = parsed.map_err(|error| match foreign_language(answer) {
-            Some(language) => (Reason::NotSql, format!("this is {language}, not SQL")),
-            None => (Reason::Parse, error.to_string()),
-        })?;
-        if let Some(language) = parsed_prose(answer, &statements) {
-            return Err((Reason::NotSql, format!("this is {language}, not SQL")));
-        }
-        if options.schema_budget.is_some() {
-            used = sql::relations(&statements);
-        }
-        hardness = statements.first().and_then(sql::hardness);
-        statement = statements.first().map(sql::summary);
-        // Only compared where answers are compared: writing a tree costs as much as parsing it.
-        plain_answer = options.drop_ambiguous.then(|| statements.iter().map(|s| format!("{s};")).collect::<String>());
-        let issues = schema.map(|schema| sql::lint_statements(&statements, schema, options.dialect));
-        if let Some(issue) = issues.unwrap_or_default().first() {
-            return Err((Reason::Names, issue.message.clone()));
-        }
-        shared.check(&conversion.sql, read.as_ref().and_then(|read| read.shown.as_ref()))?;
+        shared.check(&judged.sql, read.as_ref().and_then(|read| read.shown.as_ref()))?;
         // A record that brings a failed attempt is such a row already.
         let task = if shape == Shape::Refine { Task::Question } else { options.task };
         match read.as_ref().and_then(|read| Some((read.schema.as_ref()?, read.shown.as_ref()?))) {
             Some((schema, shown)) if options.tries_out() => {
-                let (question, answer) = (example.question.as_str(), &*conversion.sql);
-                let given = Given { question, answer, statements: &statements, schema, shown };
+                let (question, answer) = (example.question.as_str(), judged.sql.as_str());
+                let given = Given { question, answer, statements: &judged.statements, schema, shown };
                 lesson = Some(lesson::make(&given, task, options, shared)?);
             }
             None if task != Task::Question => return Err((Reason::Task, "the record has no schema".into())),
@@ -211,14 +191,14 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
         Some(evidence) => format!("{asked}\n{evidence}"),
         None => asked.clone(),
     };
-    let (mut answer, mut question, mut executed) = (conversion.sql.into_owned(), example.question, None);
+    let (mut answer, mut question, mut executed) = (judged.sql.clone(), example.question, None);
     let mut shown = None;
     if let Some(lesson) = lesson {
         executed = lesson.rows;
         (answer, question) = (lesson.answer, lesson.question);
         shown = lesson.schema.map(|schema| match options.schema_budget {
             Some(budget) => {
-                let used: Vec<&str> = used.iter().map(String::as_str).collect();
+                let used: Vec<&str> = judged.used.iter().map(String::as_str).collect();
                 show(&schema.pruned(&sought, &used, budget), options.schema_style)
             }
             None => show(&schema, options.schema_style),
@@ -227,7 +207,7 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
     if let Some(evidence) = &example.evidence {
         question.push_str(&format!("\nEvidence: {evidence}"));
     }
-    let shown = shown.or_else(|| read.as_ref().map(|read| read.text_for(&sought, &used, options)));
+    let shown = shown.or_else(|| read.as_ref().map(|read| read.text_for(&sought, &judged.used, options)));
     let prompt = Prompt { dialect: options.language.unwrap_or(options.dialect.name()).into(), schema: shown, question };
     let parts = [Some(prompt.question.as_str()), prompt.schema.as_deref(), Some(answer.as_str())];
     for marker in options.layout.markers() {
@@ -238,7 +218,7 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
     let text = options.layout.render(&prompt, &answer);
     check_length(&text, options)?;
     let schema_text = prompt.schema.as_deref().unwrap_or_default();
-    let plain_answer = plain_answer.unwrap_or_else(|| squeezed(&answer));
+    let plain_answer = judged.plain.as_ref().map_or_else(|| squeezed(&answer).into(), Cow::from);
     let mut keys = Keys::of(&prompt.question, schema_text, &plain_answer, options);
     // A question is on one side whatever is made of it.
     keys.validation = Keys::of(&asked, "", "", options).validation;
@@ -246,15 +226,16 @@ fn from_example(example: Example, shape: Shape, shared: &Shared, options: &Optio
     if options.keep_fields {
         let beside = json!({
             "question": prompt.question, "schema": prompt.schema, "answer": answer, "dialect": prompt.dialect,
-            "source_dialect": source.name(), "hardness": hardness.map(Hardness::name),
+            "source_dialect": judged.source.name(), "hardness": judged.hardness.map(Hardness::name),
         });
         if let Value::Object(beside) = beside {
             fields = beside;
         }
     }
-    let conversions = conversion.applied.into_iter().map(Cow::Borrowed).collect();
-    let (source, hardness) = (Some(source.name().into()), hardness.map(|level| Hardness::name(level).into()));
-    let statement = statement.map(Cow::Borrowed);
+    let conversions = judged.applied.iter().copied().map(Cow::Borrowed).collect();
+    let source = Some(judged.source.name().into());
+    let hardness = judged.hardness.map(|level| Hardness::name(level).into());
+    let statement = judged.statement.map(Cow::Borrowed);
     let mut line = serde_json::Map::from_iter([("text".to_owned(), text.clone().into())]);
     line.extend(fields.clone());
     let line = Value::Object(line).to_string();
@@ -281,23 +262,6 @@ fn from_text(text: String, shape: Shape, options: &Options) -> Result<Prepared, 
     let (source, hardness) = (None, None);
     let statement = None;
     Ok(Prepared { line, text, keys, shape, statement, source, hardness, executed: None, conversions, parts: None })
-}
-
-/// The answer in the rows' dialect, and what was learnt of it on the way.
-fn converted<'a>(
-    answer: &'a str,
-    stated: Option<Dialect>,
-    schema: Option<&Schema>,
-    options: &Options,
-) -> Result<Carried<'a>, Dropped> {
-    let stated =
-        stated.filter(|dialect| *dialect != Dialect::Generic).and_then(|dialect| Source::from_name(dialect.name()));
-    let target = Target::from_name(options.language.unwrap_or(options.dialect.name()));
-    let carried = convert::carry(answer, stated, target, schema, options.fidelity);
-    match carried.conversion.warnings.first() {
-        Some(warning) if options.unsupported != Unsupported::Keep => Err((Reason::Unsupported, warning.clone())),
-        _ => Ok(carried),
-    }
 }
 
 /// The statement without a thinking block before it and a code fence around it.
@@ -341,6 +305,7 @@ mod tests {
     use super::*;
     use crate::data::records::Place;
     use crate::data::template::Layout;
+    use crate::sql::Dialect;
     use crate::sql::Style;
 
     fn prepared(row: Value, options: &Options) -> Result<Prepared, Dropped> {

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::judged::Answers;
 use super::row::Dropped;
 use super::{Options, Reason};
 use crate::sql::{Schema, Style, convert};
 
-/// How many schemas are kept; rows of one database usually stand together. Price: about 10 KB each.
+/// How many schemas are kept; rows of one database usually stand together. Price: about 10 KB each, and their
+/// answers.
 const SCHEMAS_KEPT: usize = 1024;
 
 /// A schema as it was read.
@@ -19,6 +21,8 @@ pub(super) struct Read {
     pub shown: Option<Schema>,
     /// The text that a row shows when nothing is pruned.
     pub text: String,
+    /// Answers that were judged over it.
+    pub answers: Answers,
 }
 
 /// The schemas of a run.
@@ -46,7 +50,7 @@ impl Schemas {
 }
 
 fn read(text: &str, options: &Options) -> Result<Read, Dropped> {
-    let as_it_is = || Read { schema: None, shown: None, text: text.to_owned() };
+    let as_it_is = || Read { schema: None, shown: None, text: text.to_owned(), answers: Answers::default() };
     let upper = text.to_ascii_uppercase();
     if !upper.contains("CREATE ") || !(upper.contains("TABLE") || upper.contains("VIEW")) {
         return Ok(as_it_is());
@@ -55,7 +59,7 @@ fn read(text: &str, options: &Options) -> Result<Read, Dropped> {
         Ok(schema) => {
             let shown = convert::schema_for(schema.clone(), options.dialect);
             let text = show(&shown, options.schema_style);
-            Ok(Read { schema: Some(schema), shown: Some(shown), text })
+            Ok(Read { schema: Some(schema), shown: Some(shown), text, answers: Answers::default() })
         }
         Err(error) if options.validate_sql => Err((Reason::Schema, error.to_string())),
         Err(_) => Ok(as_it_is()),

@@ -128,7 +128,11 @@ impl Leaning {
 
     fn has_likings(&self) -> bool {
         match self.place.phase {
-            Phase::Elsewhere | Phase::More(_) => false,
+            // The word at hand may be a column: a token can hold the operator and the value's beginning.
+            Phase::Elsewhere => {
+                !self.place.word.is_empty() && column(&self.known, &self.place.word) != Phase::Elsewhere
+            }
+            Phase::More(_) => false,
             Phase::Column(_) | Phase::Operand(_) => true,
             // A text that the question does not hold goes its own way.
             Phase::Value(_) => self.known.holds(&self.place.quoted, false),
@@ -195,8 +199,8 @@ impl Place {
                 self.goes_on = false;
                 Phase::Operand(class)
             }
-            // A number, or another column.
-            (_, Phase::Operand(class)) if word[0].is_ascii_digit() => Phase::More(class),
+            // A number and its places, or another column.
+            (_, Phase::Operand(class) | Phase::More(class)) if word[0].is_ascii_digit() => Phase::More(class),
             _ => column(known, &word),
         };
     }

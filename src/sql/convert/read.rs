@@ -49,10 +49,7 @@ pub(super) fn statements(sql: &str, source: Source) -> Result<Text> {
     let refuse = |reason: &str| Problem::input(format!("the SQL does not parse as {}: {reason}", dialect.name()));
     // MySQL's backslashes are resolved here; everything else keeps its text to the byte.
     let unescape = source == Source::MySql;
-    let mut tokens = Tokenizer::new(dialect.parser(), sql)
-        .with_unescape(unescape)
-        .tokenize_with_location()
-        .map_err(|error| refuse(&error.to_string()))?;
+    let mut tokens = tokenized(sql, dialect, unescape).map_err(|error| refuse(&error))?;
     crate::sql::parse::check_size(&tokens).map_err(|reason| refuse(&reason))?;
     let mut applied = Vec::new();
     let escaped = |token: &TokenWithSpan| matches!(token.token, Token::SingleQuotedString(_));
@@ -62,16 +59,25 @@ pub(super) fn statements(sql: &str, source: Source) -> Result<Text> {
     mend(&mut tokens, source, &mut applied);
     let last = tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
     let semicolon = last.is_some_and(|token| token.token == Token::SemiColon);
-    let parsed = crate::sql::parse::parse_tokens(tokens.clone(), dialect);
-    let body = match parsed {
+    let body = match crate::sql::parse::parse_tokens(tokens, dialect) {
         Ok(statements) if !statements.is_empty() => Body::Statements(statements),
         Ok(_) => return Err(refuse("there is no statement in it").into()),
-        Err(error) => match retry(&tokens, dialect) {
-            Some(body) => body,
-            None => return Err(refuse(&error).into()),
-        },
+        Err(error) => {
+            // The parser has taken the tokens; another reading is rare enough to make them again.
+            let mut tokens = tokenized(sql, dialect, unescape).map_err(|error| refuse(&error))?;
+            mend(&mut tokens, source, &mut Vec::new());
+            match retry(&tokens, dialect) {
+                Some(body) => body,
+                None => return Err(refuse(&error).into()),
+            }
+        }
     };
     Ok(Text { body, applied, semicolon })
+}
+
+fn tokenized(sql: &str, dialect: Dialect, unescape: bool) -> Result<Vec<TokenWithSpan>, String> {
+    let tokenizer = Tokenizer::new(dialect.parser(), sql);
+    tokenizer.with_unescape(unescape).tokenize_with_location().map_err(|error| error.to_string())
 }
 
 /// A lone expression, or a statement that only the most permissive reading takes.
