@@ -29,6 +29,18 @@ CASES = [
 ]
 
 
+def has_bf16():
+    """Whether the processor multiplies bf16. PyTorch without: 14 tokens/s where f32 has 700; ours widens, which f32 saves."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split("\nflags", 1)[1].split("\n", 1)[0]
+    except (OSError, IndexError):
+        return True
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+BF16 = has_bf16()
+
+
 def peft_run(model, batch, tokens, adapter, checkpointing, dtype, steps):
     import torch
     from peft import LoraConfig, get_peft_model
@@ -78,7 +90,7 @@ def our_run(folder, model, batch, tokens, adapter, checkpointing, quantization, 
     config = {"method": "sft", "adapter_type": adapter, "rank": RANK, "alpha": ALPHA, "dropout": 0.0,
               "target_modules": TARGETS, "epochs": 1, "learning_rate": 1e-4, "batch_size": batch,
               "gradient_accumulation_steps": 1, "warmup_steps": 0, "lr_scheduler": "constant", "train_on": "all",
-              "max_seq_length": tokens, "gradient_checkpointing": checkpointing, "bf16": quantization == "none", "logging_steps": 1,
+              "max_seq_length": tokens, "gradient_checkpointing": checkpointing, "bf16": BF16 and quantization == "none", "logging_steps": 1,
               "save_strategy": "no", "evaluation_strategy": "no", "quantize_embeddings": quantization != "none"}
     manifest = {"name": "expert-bench", "version": "0.1.0", "schema_version": "2.0", "description": "A benchmark",
                 "license": "MIT", "capabilities": ["database:postgres"],
@@ -105,7 +117,11 @@ def our_run(folder, model, batch, tokens, adapter, checkpointing, quantization, 
 def table(folder, rounds, steps, only):
     cases = [case for case in CASES if re.search(only, case[0])]
     print(f"{'':34} {'tokens/s':>10} {'PEFT':>8} {'ratio':>6} {'MiB':>7} {'PEFT':>7} {'ratio':>6}  PEFT's dtype")
+    if not BF16:
+        print("this processor has no bf16 products: PEFT in float32 only")
     for name, model, batch, tokens, adapter, checkpointing, quantization, dtypes in cases:
+        if dtypes and not BF16:
+            dtypes = ["float32"]
         ours, peft = [], {dtype: [] for dtype in dtypes}
         for _ in range(rounds):
             ours.append(our_run(folder, model, batch, tokens, adapter, checkpointing, quantization, steps))

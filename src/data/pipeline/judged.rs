@@ -47,13 +47,7 @@ pub(super) struct Answers {
 
 impl Answers {
     /// What is found of an answer to a question about this schema.
-    pub fn get(
-        &self,
-        answer: &str,
-        stated: Option<Dialect>,
-        schema: Option<&Schema>,
-        options: &Options,
-    ) -> Finding {
+    pub fn get(&self, answer: &str, stated: Option<Dialect>, schema: Option<&Schema>, options: &Options) -> Finding {
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (stated, answer.to_owned());
         if let Some(known) = lock().get(&key) {

@@ -82,29 +82,71 @@ pub fn multiply(dst: &mut [f32], product: Product, a: Strided<'_>, b: &[f32]) {
 
 multiversion! { fn plain(dst: &mut [f32], product: Product, a: Strided<'_>, b: &[f32]) = plain_loops }
 
-/// Columns of the result whose sums stand in registers.
-const COLUMNS: usize = 64;
+/// Rows and columns of the result whose sums stand in registers together: twelve vectors of AVX2, whose latency the two
+/// multipliers then hide, two of b and one number of a.
+const ROWS: usize = 6;
+const COLUMNS: usize = 16;
 
 #[inline(always)]
 fn plain_loops<const FMA: bool>(dst: &mut [f32], product: Product, a: Strided<'_>, b: &[f32]) {
-    let Product { m, k, n, b_stride, dst_stride, add } = product;
-    for i in 0..m {
-        for first in (0..n).step_by(COLUMNS) {
-            let width = COLUMNS.min(n - first);
-            let mut sums = [0.0f32; COLUMNS];
-            for p in 0..k {
-                let x = a.data[i * a.row_stride + p * a.col_stride];
-                let b = &b[p * b_stride + first..][..width];
-                for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum = mul_add::<FMA>(x, *b, *sum);
-                }
-            }
-            let dst = &mut dst[i * dst_stride + first..][..width];
-            for (dst, sum) in dst.iter_mut().zip(sums) {
-                *dst = if add { *dst + sum } else { sum };
+    let mut row = 0;
+    while row < product.m {
+        row += match product.m - row {
+            ROWS.. => band::<FMA, ROWS>(dst, product, a, b, row),
+            2.. => band::<FMA, 2>(dst, product, a, b, row),
+            _ => band::<FMA, 1>(dst, product, a, b, row),
+        };
+    }
+}
+
+/// `R` rows of the result; how many those are.
+#[inline(always)]
+fn band<const FMA: bool, const R: usize>(
+    dst: &mut [f32],
+    product: Product,
+    a: Strided<'_>,
+    b: &[f32],
+    row: usize,
+) -> usize {
+    let mut column = 0;
+    while column < product.n {
+        column += match product.n - column {
+            COLUMNS.. => block::<FMA, R, COLUMNS>(dst, product, a, b, (row, column)),
+            8.. => block::<FMA, R, 8>(dst, product, a, b, (row, column)),
+            4.. => block::<FMA, R, 4>(dst, product, a, b, (row, column)),
+            _ => block::<FMA, R, 1>(dst, product, a, b, (row, column)),
+        };
+    }
+    R
+}
+
+/// `R` rows and `C` columns of the result; how many columns those are.
+#[inline(always)]
+fn block<const FMA: bool, const R: usize, const C: usize>(
+    dst: &mut [f32],
+    product: Product,
+    a: Strided<'_>,
+    b: &[f32],
+    (row, column): (usize, usize),
+) -> usize {
+    let mut sums = [[0.0f32; C]; R];
+    let rows: [&[f32]; R] = std::array::from_fn(|r| &a.data[(row + r) * a.row_stride..]);
+    for p in 0..product.k {
+        let Some(b) = b[p * product.b_stride + column..].first_chunk::<C>() else { break };
+        for (sums, a_row) in sums.iter_mut().zip(rows) {
+            let x = a_row[p * a.col_stride];
+            for (sum, b) in sums.iter_mut().zip(b) {
+                *sum = mul_add::<FMA>(x, *b, *sum);
             }
         }
     }
+    for (r, sums) in sums.iter().enumerate() {
+        let dst = &mut dst[(row + r) * product.dst_stride + column..][..C];
+        for (dst, sum) in dst.iter_mut().zip(sums) {
+            *dst = if product.add { *dst + sum } else { *sum };
+        }
+    }
+    C
 }
 
 /// dst [columns, rows] with rows of `dst_stride` = the transpose of src [rows, columns] with rows of `src_stride`.
