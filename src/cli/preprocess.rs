@@ -1,7 +1,10 @@
 //! `preprocess`: resolves flags over manifest over defaults, runs the pipeline of `data`, reports what became of the
 //! rows.
 
+mod check_grammar;
+
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -30,6 +33,7 @@ const DEFAULT_DATASET: &str = "gretelai/synthetic_text_to_sql";
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let manifest = manifest(args)?;
+    let grammar = args.check_grammar.as_deref().map(super::grammar::load).transpose()?.map(Arc::new);
     let options = options(args, manifest.as_ref(), ui)?;
     warn_about_markers(args, manifest.as_ref(), options.layout, ui)?;
     let (entries, mut mix) = match &args.config {
@@ -61,7 +65,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let outcome = with_progress(&parts, &options, &mix, args, ui)?;
     let seconds = started.elapsed().as_secs_f64();
     let name = parts.iter().map(|part| part.source.name.as_str()).collect::<Vec<_>>().join(", ");
-    report(args, &name, &outcome, seconds, ui)?;
+    let refused = match (&grammar, &args.check_grammar) {
+        (Some(grammar), Some(name)) => check_grammar::report(grammar, name, options.layout, &args.output, ui)?,
+        _ => Value::Null,
+    };
+    report(args, &name, &outcome, seconds, refused, ui)?;
     if Path::new("manifest.json").is_file() && args.manifest.is_none() {
         ui.next("expert-cli train");
     } else {
@@ -241,7 +249,7 @@ fn with_progress(parts: &[Part], options: &Options, mix: &Mix, args: &Args, ui: 
     outcome
 }
 
-fn report(args: &Args, name: &str, outcome: &Outcome, seconds: f64, ui: &Ui) -> Result<()> {
+fn report(args: &Args, name: &str, outcome: &Outcome, seconds: f64, refused: Value, ui: &Ui) -> Result<()> {
     let counts = &outcome.counts;
     if ui.is_json() {
         let body = json!({
@@ -250,6 +258,7 @@ fn report(args: &Args, name: &str, outcome: &Outcome, seconds: f64, ui: &Ui) -> 
             "rows_per_second": counts.read as f64 / seconds.max(1e-9),
             "samples": outcome.samples,
             "metadata": outcome.metadata,
+            "check_grammar": refused,
         });
         return ui.json("expert-cli.preprocess/1", body);
     }

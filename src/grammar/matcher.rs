@@ -56,9 +56,20 @@ impl Shared {
         if let Some(known) = self.closings.get(&state) {
             return known.clone();
         }
-        let found: Option<Arc<[u8]>> = self.automaton.completion(state, limits::CLOSING_STEPS).map(Into::into);
+        let found = self.automaton.completion(state, limits::CLOSING_STEPS);
+        let found: Option<Arc<[u8]>> = found.filter(|way| self.ends(state, way)).map(Into::into);
         self.closings.insert(state, found.clone());
         found
+    }
+
+    /// Whether a way leads to the end. The search follows single threads: about one of 10,000 that it finds is refused by
+    /// the walk over all.
+    fn ends(&mut self, state: StateId, way: &[u8]) -> bool {
+        self.automaton.states_mut().pin(state);
+        let to = self.automaton.walk(state, way);
+        let ends = self.automaton.states().can_end(to);
+        self.automaton.states_mut().unpin(state);
+        ends
     }
 
     /// The same behind a token, given the way in front of it: what is far to search may be near to what is known.
@@ -66,7 +77,7 @@ impl Shared {
         self.forget_if_stale();
         if !known.is_empty() && !self.closings.contains_key(&state) {
             let short = self.automaton.completion(state, limits::SHORT_CLOSING_STEPS);
-            if let Some(found) = short.or_else(|| self.rest_of(known, state)) {
+            if let Some(found) = short.filter(|way| self.ends(state, way)).or_else(|| self.rest_of(known, state)) {
                 self.forget_if_stale();
                 self.closings.insert(state, Some(found.into()));
             }
@@ -78,14 +89,7 @@ impl Shared {
     fn rest_of(&mut self, way: &[u8], state: StateId) -> Option<Vec<u8>> {
         let ends_word = |at: &usize| !way[*at].is_ascii_alphanumeric() && way[*at] != b'_';
         let begins = std::iter::once(0).chain((1..way.len()).filter(ends_word)).take(limits::RESTS);
-        self.automaton.states_mut().pin(state);
-        let mut rests = begins.map(|at| &way[at..]);
-        let found = rests.find(|rest| {
-            let to = self.automaton.walk(state, rest);
-            self.automaton.states().can_end(to)
-        });
-        self.automaton.states_mut().unpin(state);
-        found.map(<[u8]>::to_vec)
+        begins.map(|at| &way[at..]).find(|rest| self.ends(state, rest)).map(<[u8]>::to_vec)
     }
 }
 

@@ -377,6 +377,35 @@ fn the_manifest_names_source_columns_and_layout() {
     assert_eq!(texts(&world, "sql/datasets/processed/train.jsonl").len(), 1);
 }
 
+#[test]
+fn rows_that_a_grammar_refuses_are_told() {
+    let world = World::new();
+    let rows = [
+        row("How many?", USERS, "SELECT COUNT(*) FROM users"),
+        row("Which names?", USERS, "SELECT name FROM users;"),
+        row("Who?", USERS, "SELECT name FROM users WHERE age = 3 FOR KEY SHARE"),
+    ];
+    write(&world, "rows.jsonl", rows.join("\n"));
+    write(&world, "short.gbnf", "root ::= \"SELECT \" [^\\n]{1,30}");
+    let run = |grammar: &str| {
+        let args = ["preprocess", "--dataset", "rows.jsonl", "--output", "out", "--val-split", "0"];
+        world.ok(&[&args[..], &["--check-grammar", grammar]].concat());
+        let told = read(&world, "out/grammar-refused.jsonl");
+        told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let refused = run("short.gbnf");
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(
+        (&refused[0]["file"], &refused[0]["line"], &refused[0]["offset"]),
+        (&json!("train.jsonl"), &json!(3), &json!(37))
+    );
+    // The folder is replaced with what the last run wrote.
+    assert_eq!(run("sql-postgres").len(), 1, "FOR KEY SHARE is not in the grammar");
+    let failed = world.run(&["preprocess", "--dataset", "rows.jsonl", "--output", "out", "--check-grammar", "no-such"]);
+    assert_eq!(failed.code, 3);
+    assert!(failed.stderr.contains("sql-postgres"), "{}", failed.stderr);
+}
+
 /// Runs where `EXPERT_DATA` names the folder with the public rows: no sound row may be lost, every kept one parses.
 #[test]
 fn sound_public_rows_pass_and_what_is_kept_parses() {

@@ -103,6 +103,10 @@ pub struct Args {
     /// Show N solved questions of the training side that are most like a row's own before it
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub few_shot: usize,
+    /// Tell the rows whose answers this grammar refuses (a GBNF file or sql-postgres, sql-sqlite, sql-mysql, json, cypher)
+    /// in grammar-refused.jsonl beside the rows
+    #[arg(long, value_name = "FILE|NAME")]
+    pub check_grammar: Option<PathBuf>,
     /// Share of SELECT among the statements: SELECTs over it are left out (0.77: the original's)
     #[arg(long, value_name = "F", value_parser = share)]
     pub select_ratio: Option<f64>,

@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
 }
 
 /// The grammar in a file, or the shipped one of this name.
-fn load(path: &Path) -> Result<Grammar> {
+pub(super) fn load(path: &Path) -> Result<Grammar> {
     let name = path.to_string_lossy();
     let text = match shipped(&name) {
         Some(text) if !path.exists() => text.to_owned(),

@@ -37,7 +37,7 @@ const SPOOL_CHUNK: usize = 1024;
 type Entry = (String, String, u64, String, String, Kind, Option<Parts>);
 
 /// The files that a run writes: a folder that holds others is not replaced.
-const OWN_FILES: [&str; 4] = ["train.jsonl", "val.jsonl", "metadata.json", "dropped.jsonl"];
+const OWN_FILES: [&str; 5] = ["train.jsonl", "val.jsonl", "metadata.json", "dropped.jsonl", "grammar-refused.jsonl"];
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

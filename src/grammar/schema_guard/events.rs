@@ -33,7 +33,7 @@ hooks! {
     OrderClause "order-clause", OrderTerm "order-term", OrderTermSign "order-term-sign",
     GroupTerm "group-term", GroupTermSign "group-term-sign", LimitClause "limit-clause",
     QualifierName "qualifier-name", ColumnName "column-name", SchemaName "schema-name", TableName "table-name",
-    FunctionName "function-name", TableFunctionName "table-function-name", CollationName "collation-name",
+    FunctionName "function-name", TableFunctionName "table-function-name", CollationName "collation-name", SingleType "single-type",
     Call "call", CallStar "call-star", Argument "argument", DistinctArgument "distinct-argument",
     ArgumentRest "argument-rest", CallEnd "call-end", WithinGroup "within-group", Filter "filter", Over "over",
     TableItem "table-item", TableItemSign "table-item-sign", Derived "derived", LateralDerived "lateral-derived",
@@ -44,7 +44,8 @@ hooks! {
     ScalarSubquery "scalar-subquery", Exists "exists", InList "in-list", InTable "in-table", Quantified "quantified",
     Array "array", Case "case", Cast "cast", StringLiteral "string-literal", Literal "literal",
     UnsignedNumber "unsigned-number", UnarySign "unary-sign", Not "NOT", Parenthesised "parenthesised",
-    RowRest "row-rest", Tail "tail", Postfix "postfix", Unknown "unknown-operator", WholeRow "whole-row",
+    RowRest "row-rest", Tail "tail", ComparisonTail "comparison-tail", PatternTail "pattern-tail", ListTail "list-tail",
+    IsTail "is-tail", DistinctTail "distinct-tail", LogicTail "logic-tail", Postfix "postfix", Unknown "unknown-operator", WholeRow "whole-row",
     Insert "insert", Update "update", Delete "delete", CreateTable "create-table",
 }
 
@@ -122,6 +123,10 @@ impl SchemaGuard {
             }
             Hook::CollationName => {
                 let names = self.collations.clone();
+                self.known(state, hook, names)
+            }
+            Hook::SingleType => {
+                let names = self.types.clone();
                 self.known(state, hook, names)
             }
             Hook::WindowName => match (frame, self.nearest(top)) {
@@ -210,7 +215,8 @@ impl SchemaGuard {
                 true
             }),
             (Hook::UsingCondition, Some(Frame::Join(_))) => (!self.using_columns(top).is_empty()).then_some(top),
-            (Hook::TableCall, Some(Frame::Item(_, From::Nothing))) => Some(top),
+            // PostgreSQL's functions in FROM have columns that depend on their arguments.
+            (Hook::TableCall, Some(Frame::Item(_, From::Nothing))) => (!self.is_postgres()).then_some(top),
             (Hook::Call, frame) => {
                 let top = if matches!(frame, Some(Frame::Term(_))) { self.operand(top)? } else { top };
                 let call = Call {
@@ -270,7 +276,17 @@ impl SchemaGuard {
                 self.operand(top)
             }
             (Hook::Parenthesised, Some(Frame::Term(term))) => self.parenthesis(top, term),
-            (Hook::Tail | Hook::Postfix, Some(Frame::Term(term))) => {
+            (
+                Hook::Tail
+                | Hook::ComparisonTail
+                | Hook::PatternTail
+                | Hook::ListTail
+                | Hook::IsTail
+                | Hook::DistinctTail
+                | Hook::LogicTail
+                | Hook::Postfix,
+                Some(Frame::Term(term)),
+            ) => {
                 if term.lead == Lead::Alias {
                     return None;
                 }
@@ -437,7 +453,7 @@ impl SchemaGuard {
                 true
             }),
             (Hook::UnsignedNumber, Frame::Term(term)) => Some(self.lead(top, term, Lead::Other)),
-            (Hook::CollationName, _) => Some(top),
+            (Hook::CollationName | Hook::SingleType, _) => Some(top),
             _ => None,
         };
         to.map(|top| state.at(top))

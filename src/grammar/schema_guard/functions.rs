@@ -179,6 +179,61 @@ pub fn tables(dialect: Dialect) -> &'static [(&'static str, &'static [&'static s
     if dialect == Dialect::Postgres { &[] } else { &[("json_each", JSON), ("json_tree", JSON)] }
 }
 
+/// Types of one word that are always there; SQLite takes any.
+pub fn types(dialect: Dialect) -> &'static [&'static str] {
+    if dialect != Dialect::Postgres {
+        return &[];
+    }
+    &[
+        "bigint",
+        "bigserial",
+        "bit",
+        "bool",
+        "boolean",
+        "bytea",
+        "char",
+        "character",
+        "cidr",
+        "date",
+        "daterange",
+        "decimal",
+        "float",
+        "float4",
+        "float8",
+        "inet",
+        "int",
+        "int2",
+        "int4",
+        "int4range",
+        "int8",
+        "integer",
+        "json",
+        "jsonb",
+        "money",
+        "numeric",
+        "numrange",
+        "oid",
+        "point",
+        "real",
+        "regclass",
+        "serial",
+        "smallint",
+        "smallserial",
+        "text",
+        "time",
+        "timestamp",
+        "timestamptz",
+        "timetz",
+        "tsquery",
+        "tsrange",
+        "tstzrange",
+        "tsvector",
+        "uuid",
+        "varchar",
+        "xml",
+    ]
+}
+
 /// Collations that are always there.
 pub fn collations(dialect: Dialect) -> &'static [&'static str] {
     if dialect == Dialect::Postgres { &["C", "POSIX"] } else { &["binary", "nocase", "rtrim"] }

@@ -61,6 +61,8 @@ pub struct SchemaGuard {
     /// Table functions and their columns.
     table_functions: Vec<(NameId, frames::ListId)>,
     collations: Vec<NameId>,
+    /// Types of one word: a schema tells of no others.
+    types: Vec<NameId>,
     states: Vec<State>,
     known: Map<State, u32>,
     free: Vec<u32>,
@@ -108,6 +110,7 @@ impl SchemaGuard {
             })
             .collect();
         let collations = functions::collations(dialect).iter().map(|name| names.intern(name)).collect();
+        let types = functions::types(dialect).iter().map(|name| names.intern(name)).collect();
         let mut own = Self {
             dialect,
             names,
@@ -116,6 +119,7 @@ impl SchemaGuard {
             functions,
             table_functions,
             collations,
+            types,
             states: Vec::new(),
             known: Map::default(),
             free: Vec::new(),
