@@ -5,7 +5,7 @@
 #
 # FOLDER holds rows, checkpoints and the result, and is resumed from where it was stopped. Two stages learn questions and
 # answers: a constant rate from random numbers (STAGE1 steps, 3000), then other rows with a rate that falls to zero
-# (STAGE2, 2300). Two more learn answers only, again at a constant and at a falling rate (STAGE3, 1250; STAGE4, 3100).
+# (STAGE2, 2300). Three more learn answers only, at a constant and twice at a falling rate (STAGE3, 1250; STAGE4, 3100; STAGE5, 1500).
 # EXPERT_CLI names another build than `cargo build`'s. Afterwards FOLDER/tiny-sql holds the files of models/tiny-sql in bf16, and `expert-cli eval --base-model FOLDER/tiny-sql` scores them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,6 +17,7 @@ STAGE1=${STAGE1:-3000}
 STAGE2=${STAGE2:-2300}
 STAGE3=${STAGE3:-1250}
 STAGE4=${STAGE4:-3100}
+STAGE5=${STAGE5:-1500}
 export EXPERT_HOME=${EXPERT_HOME:-$folder/home}
 # Large buffers come and go in every layer: kept, they cost no page faults (a quarter less processor time).
 export MALLOC_MMAP_THRESHOLD_=33000000 MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_TOP_PAD_=67108864
@@ -31,9 +32,9 @@ fi
 exclude=()
 for suite in experts/expert-sql/suites/*.jsonl; do exclude+=(--exclude "$root/$suite"); done
 
-rows() { # FOLDER SCHEMAS COUNT HELD_OUT DIALECT SEED
+rows() { # FOLDER SCHEMAS COUNT HELD_OUT DIALECT SEED [LANGUAGES]
     [ -f "$folder/$1/metadata.json" ] || "$EXPERT_CLI" synthesize --quiet --schemas "$2" --count "$3" --held-out "$4" \
-        --dialect "$5" --lang en,en,pt --seed "$6" "${exclude[@]}" --output "$folder/$1"
+        --dialect "$5" --lang "${7:-en,en,pt}" --seed "$6" "${exclude[@]}" --output "$folder/$1"
 }
 joined() { # RESULT PARTS…: training rows of all parts, held-out rows of the first
     local into=$folder/$1
@@ -65,7 +66,9 @@ rows sqlite-3 3000 90000 600 sqlite 1031
 rows postgres-3 800 20000 0 postgres 1032
 rows sqlite-4 5000 150000 800 sqlite 2031
 rows postgres-4 1000 30000 200 postgres 2032
-for stage in 1 2 3 4; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
+rows sqlite-5 4000 120000 600 sqlite 5031 en,pt
+rows postgres-5 700 20000 100 postgres 5032 en,pt
+for stage in 1 2 3 4 5; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
 
 mkdir -p "$folder/start"
 cp models/tiny-sql/recipe/config.json "$folder/start/"
@@ -76,9 +79,12 @@ stage stage-3 "$(result_of stage-2)" rows-3 "$STAGE3" --set training.config.trai
     --set training.config.learning_rate=0.0008 --set training.config.warmup_steps=100
 stage stage-4 "$(result_of stage-3)" rows-4 "$STAGE4" --set training.config.train_on=answer \
     --set training.config.learning_rate=0.001 --set training.config.warmup_steps=100 \
+    --set training.config.lr_scheduler=linear
+stage stage-5 "$(result_of stage-4)" rows-5 "$STAGE5" --set training.config.train_on=answer \
+    --set training.config.learning_rate=0.0009 --set training.config.warmup_steps=60 \
     --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
 
-result=$(result_of stage-4)
+result=$(result_of stage-5)
 mkdir -p "$folder/tiny-sql"
 for file in config.json model.safetensors tokenizer.json tokenizer_config.json; do
     cp "$result/$file" "$folder/tiny-sql/"

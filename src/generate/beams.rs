@@ -240,6 +240,7 @@ mod tests {
             quoting: Quoting::GENERIC,
             keep_first_logits: false,
             order: Order::default(),
+            least_mass: 0.0,
         }
     }
 

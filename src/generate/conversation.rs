@@ -144,7 +144,8 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         let begun = Instant::now();
         let starts: Vec<Result<Start>> = questions.iter().map(|question| self.start(question)).collect();
         let possible: Vec<Start> = starts.iter().flatten().cloned().collect();
-        let completions = decode(&self.model, self.vocabulary, &possible, &self.rules(), observer)?;
+        let rules = Rules { least_mass: self.least_mass(), ..self.rules() };
+        let completions = decode(&self.model, self.vocabulary, &possible, &rules, observer)?;
         let latency = begun.elapsed();
         let mut completions = possible.into_iter().zip(completions);
         let answer = |(start, question): (Result<Start>, &Question)| {
@@ -205,6 +206,7 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
             quoting: Quoting::of(self.dialect()),
             keep_first_logits: self.keep_first_logits,
             order: Order { mask_first: self.settings.mask_first.value, confidence: self.settings.confidence.value },
+            least_mass: 0.0,
         }
     }
 

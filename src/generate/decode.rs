@@ -51,6 +51,9 @@ pub struct Rules {
     pub keep_first_logits: bool,
     /// When constraints join in.
     pub order: Order,
+    /// An answer is given up once a constraint has left less than this of the model's probability, all steps together; it
+    /// then counts as cut. 0: never. For those who look for another one.
+    pub least_mass: f64,
 }
 
 /// One sequence to continue.
@@ -169,6 +172,8 @@ pub(super) struct Running {
     text: Detokenizer,
     prompt_tokens: usize,
     constraint: Option<Constraint>,
+    /// What constraints left of the model's probability so far.
+    mass: f64,
     completion: Completion,
 }
 
@@ -324,6 +329,7 @@ impl Running {
             watch: Watch::new(&rules.stop, rules.quoting, start.thinking),
             text: Detokenizer::default(),
             prompt_tokens: start.ids.len(),
+            mass: 1.0,
             completion: Completion {
                 ids: Vec::new(),
                 text: String::new(),
@@ -392,6 +398,10 @@ impl Running {
         self.completion.ids.push(pick.id);
         self.completion.log_probability += pick.log_probability;
         self.completion.picks.push(pick);
+        self.mass *= pick.allowed_mass.unwrap_or(1.0);
+        if self.mass < rules.least_mass {
+            return Ok(Some(Finish::Budget));
+        }
         if rules.end_ids.contains(&pick.id) {
             let cut_short = constraint.is_some_and(|constraint| constraint.is_cut_short());
             return Ok(Some(if cut_short { Finish::Budget } else { Finish::EndOfSequence }));

@@ -400,6 +400,7 @@ fn greedy_tokens_are_the_golden_ones() {
                 quoting: Quoting::GENERIC,
                 keep_first_logits: true,
                 order: expert_cli::generate::sampler::Order::default(),
+                least_mass: 0.0,
             };
             let model = Adapted { decoder: &decoder, adapter: adapter.as_ref(), prompts: None, there: None };
             let start = |ids: &[u32]| Start { ids: ids.to_vec(), shared: 0, thinking: false, constraint: None };

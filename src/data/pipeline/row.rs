@@ -307,6 +307,7 @@ mod tests {
     use crate::data::template::Layout;
     use crate::sql::Dialect;
     use crate::sql::Style;
+    use crate::sql::convert::Unsupported;
 
     fn prepared(row: Value, options: &Options) -> Result<Prepared, Dropped> {
         let Value::Object(fields) = row else { unreachable!() };

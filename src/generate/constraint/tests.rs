@@ -68,6 +68,7 @@ fn rules(max_tokens: usize, seed: u64) -> Rules {
         quoting: Quoting::GENERIC,
         keep_first_logits: false,
         order: Order::default(),
+        least_mass: 0.0,
     }
 }
 

@@ -13,6 +13,9 @@ use crate::generate::text::Vocabulary;
 /// The model's probability of what the constraint left, all steps of an answer together, below which it was led astray.
 const LEAST_MASS: f64 = 0.02;
 
+/// The same below which the answer is not written to its end: what is lost so far only runs on to the token budget.
+const LOST_MASS: f64 = 1e-4;
+
 /// Whether the constraint chose this answer rather than the model.
 fn is_astray(answer: &Completion) -> bool {
     let mass: f64 = answer.picks.iter().filter_map(|pick| pick.allowed_mass).product();
@@ -20,6 +23,15 @@ fn is_astray(answer: &Completion) -> bool {
 }
 
 impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
+    /// Where a greedy answer is given up for the second look.
+    pub(super) fn least_mass(&self) -> f64 {
+        if self.looks_again() { LOST_MASS } else { 0.0 }
+    }
+
+    fn looks_again(&self) -> bool {
+        self.settings.second_look.value > 0 && self.settings.temperature.value <= 0.0
+    }
+
     /// The answer, or a better one where the constraint led it astray: whole, and more probable to the model.
     pub(super) fn second_look(
         &self,
@@ -27,12 +39,11 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         first: Completion,
         observer: &mut dyn Observer,
     ) -> Result<Completion> {
-        let width = self.settings.second_look.value;
-        let greedy = self.settings.temperature.value <= 0.0;
         let ended = !matches!(first.finish, Finish::Interrupted | Finish::Context);
-        if width == 0 || !greedy || !ended || start.constraint.is_none() || !is_astray(&first) {
+        if !self.looks_again() || !ended || start.constraint.is_none() || !is_astray(&first) {
             return Ok(first);
         }
+        let width = self.settings.second_look.value;
         let prompt = prompted(&self.model, start.clone())?;
         let found = beams(&self.model, self.vocabulary, &prompt, width, &self.rules(), observer)?;
         let rank = |one: &Completion| (one.finish.is_complete(), score(one));

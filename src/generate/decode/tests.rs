@@ -58,6 +58,7 @@ fn rules(stops: &[&str]) -> Rules {
         quoting: Quoting::GENERIC,
         keep_first_logits: false,
         order: Order::default(),
+        least_mass: 0.0,
     }
 }
 
