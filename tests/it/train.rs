@@ -231,7 +231,7 @@ fn killed_at_random_moments_and_resumed_it_ends_with_the_same_bytes() {
     let expert = Expert::new(&json!({"save_steps": 1}));
     let start = Instant::now();
     expert.json(&["--output", "whole"]);
-    let whole = start.elapsed();
+    let mut whole = start.elapsed();
     let expected = (expert.state("whole", 16), expert.metrics("whole"));
     let mut kills = 0;
     let mut seed = 1u64;
@@ -249,7 +249,12 @@ fn killed_at_random_moments_and_resumed_it_ends_with_the_same_bytes() {
             std::thread::sleep(Duration::from_secs_f64(
                 whole.as_secs_f64() * (0.2 + 0.6 * share) / f64::from(1 + attempt),
             ));
-            kills += u32::from(child.try_wait().unwrap().is_none());
+            let runs = child.try_wait().unwrap().is_none();
+            kills += u32::from(runs);
+            if !runs {
+                // It was busier here when the whole run was timed.
+                whole = whole.mul_f64(0.8);
+            }
             let _ = child.kill();
             child.wait().unwrap();
         }

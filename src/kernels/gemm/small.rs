@@ -130,7 +130,7 @@ fn block<const FMA: bool, const R: usize, const C: usize>(
     (row, column): (usize, usize),
 ) -> usize {
     let mut sums = [[0.0f32; C]; R];
-    let rows: [&[f32]; R] = std::array::from_fn(|r| &a.data[(row + r) * a.row_stride..]);
+    let rows: [&[f32]; R] = std::array::from_fn(|r| a.data.get((row + r) * a.row_stride..).unwrap_or_default());
     for p in 0..product.k {
         let Some(b) = b[p * product.b_stride + column..].first_chunk::<C>() else { break };
         for (sums, a_row) in sums.iter_mut().zip(rows) {
