@@ -146,13 +146,12 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         let possible: Vec<Start> = starts.iter().flatten().cloned().collect();
         let rules = Rules { least_mass: self.least_mass(), ..self.rules() };
         let completions = decode(&self.model, self.vocabulary, &possible, &rules, observer)?;
-        let latency = begun.elapsed();
         let mut completions = possible.into_iter().zip(completions);
         let answer = |(start, question): (Result<Start>, &Question)| {
             start?;
             let (start, first) = completions.next().ok_or_else(|| Problem::failed("no answer came back"))?;
             let completion = self.second_look(&start, first, observer)?;
-            Ok(self.finished(question, start, completion, latency))
+            Ok(self.finished(question, start, completion, begun.elapsed()))
         };
         Ok(starts.into_iter().zip(questions).map(answer).collect())
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::judged::Answers;
 use super::row::Dropped;
 use super::{Options, Reason};
-use crate::sql::{Schema, Style, convert};
+use crate::sql::{Dialect, Schema, Style, convert};
 
 /// How many schemas are kept; rows of one database usually stand together. Price: about 10 KB each, and their
 /// answers.
@@ -25,22 +25,27 @@ pub(super) struct Read {
     pub answers: Answers,
 }
 
+/// What of the options a reading and the answers judged over it depend on: the sources of one run may differ in it.
+type Under = (Dialect, Option<&'static str>, bool);
+
 /// The schemas of a run.
 #[derive(Debug, Default)]
 pub(super) struct Schemas {
-    kept: Mutex<HashMap<String, Arc<Read>>>,
+    kept: Mutex<HashMap<Under, HashMap<String, Arc<Read>>>>,
 }
 
 impl Schemas {
     /// The schema of a record. Text that holds no CREATE statement (M-Schema, a list of columns) is shown as it is and
     /// nothing is checked against it.
     pub fn get(&self, text: &str, options: &Options) -> Result<Arc<Read>, Dropped> {
+        let under: Under = (options.dialect, options.language, options.validate_sql);
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(text) {
+        if let Some(known) = lock().get(&under).and_then(|kept| kept.get(text)) {
             return Ok(known.clone());
         }
         let read = Arc::new(read(text, options)?);
         let mut kept = lock();
+        let kept = kept.entry(under).or_default();
         if kept.len() >= SCHEMAS_KEPT {
             kept.clear();
         }
@@ -77,5 +82,24 @@ impl Read {
         let (Some(budget), Some(schema)) = (options.schema_budget, &self.shown) else { return self.text.clone() };
         let used: Vec<&str> = used.iter().map(String::as_str).collect();
         show(&schema.pruned(question, &used, budget), options.schema_style)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_of_one_run_in_two_dialects_do_not_share_what_was_read() {
+        let schemas = Schemas::default();
+        let judged = |dialect| {
+            let options = Options { dialect, ..Options::default() };
+            let read = schemas.get("CREATE TABLE t (a TEXT, b INT)", &options).unwrap();
+            let answer = "SELECT a FROM t WHERE a ILIKE 'x%'";
+            read.answers.get(answer, Some(Dialect::Postgres), read.schema.as_ref(), &options).unwrap().sql.clone()
+        };
+        let postgres = judged(Dialect::Postgres);
+        assert_ne!(judged(Dialect::Sqlite), postgres);
+        assert_eq!(judged(Dialect::Postgres), postgres);
     }
 }

@@ -48,7 +48,8 @@ impl Allowed for Anything {
 pub struct Pick {
     /// The token.
     pub id: u32,
-    /// `log softmax(logits)[id]`, before penalties and temperature: the model's own score.
+    /// `log softmax(logits)[id]`, before penalties and temperature: the model's own score. In a beam search less what a
+    /// constraint's likings take.
     pub log_probability: f64,
     /// Whether the first pick was refused.
     pub redrawn: bool,
