@@ -23,7 +23,7 @@ use crate::model::EMBEDDED;
 /// What the expert is called.
 const NAME: &str = "expert-quickstart";
 
-/// Questions written for the training, and steps of it. Price: a hundred steps took 115 s on two Zen 2 cores, 83 s on two
+/// Questions written for the training, and steps of it. Price: a hundred steps took 90 s on two Zen 2 cores, 83 s on two
 /// with AMX; `--full` was not timed.
 const SHORT: (u64, u64) = (4_000, 100);
 const FULL: (u64, u64) = (16_000, 1_500);
