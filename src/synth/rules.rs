@@ -26,6 +26,8 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("en/student.txt", include_str!("phrasing/en/student.txt")),
     ("en/question.txt", include_str!("phrasing/en/question.txt")),
     ("en/keywords.txt", include_str!("phrasing/en/keywords.txt")),
+    ("en/colleague.txt", include_str!("phrasing/en/colleague.txt")),
+    ("en/exam.txt", include_str!("phrasing/en/exam.txt")),
     ("en/held-out.txt", include_str!("phrasing/en/held-out.txt")),
     ("pt/base.txt", include_str!("phrasing/pt/base.txt")),
     ("pt/wide.txt", include_str!("phrasing/pt/wide.txt")),
@@ -41,6 +43,8 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("pt/pergunta.txt", include_str!("phrasing/pt/pergunta.txt")),
     ("pt/gerente.txt", include_str!("phrasing/pt/gerente.txt")),
     ("pt/palavras.txt", include_str!("phrasing/pt/palavras.txt")),
+    ("pt/colega.txt", include_str!("phrasing/pt/colega.txt")),
+    ("pt/prova.txt", include_str!("phrasing/pt/prova.txt")),
     ("pt/held-out.txt", include_str!("phrasing/pt/held-out.txt")),
 ];
 

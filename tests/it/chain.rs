@@ -187,10 +187,9 @@ fn quickstart_runs_every_step() {
     assert_eq!(verbs, chain);
     assert_eq!((&answer["scores"]["n"], &answer["base_scores"]["n"]), (&6.into(), &6.into()));
     for answer in answer["answers"].as_array().unwrap() {
-        // Held to the grammar and the shop's tables. An answer that was cut is not run, and says so.
+        // Held to the grammar and the shop's tables: whatever is answered runs.
         assert!(answer["sql"].as_str().unwrap().to_ascii_uppercase().starts_with("SELECT"), "{answer}");
-        let result = &answer["result"];
-        assert!(result["columns"].is_array() || result["kind"] == "refused", "{answer}");
+        assert!(answer["result"]["columns"].is_array(), "{answer}");
     }
     assert!(world.work().join(answer["package"].as_str().unwrap()).is_file());
     let again = world.run(&["quickstart", "--dir", "quick", "--steps", "4"]);

@@ -8,6 +8,7 @@ use expert_cli::grammar::{Grammar, Matcher, SchemaGuard, Verdict, examine_with, 
 use expert_cli::sql::{Dialect, Schema};
 use serde_json::Value;
 
+use super::alternatives::needed;
 use super::postgres::Postgres;
 
 /// The tables of the cases.
@@ -263,16 +264,25 @@ struct Walked {
     kinds: std::collections::BTreeMap<String, (usize, String)>,
     /// Prepared statements that have a thing.
     having: std::collections::BTreeMap<&'static str, usize>,
+    /// Prepared statements.
+    texts: Vec<String>,
 }
 
 impl Walked {
+    /// Counts one more of a kind and keeps the shortest example.
     fn note(&mut self, kind: &str, example: impl FnOnce() -> String) {
-        self.kinds.entry(kind.to_owned()).or_insert_with(|| (0, example())).0 += 1;
+        let example = example();
+        let (count, kept) = self.kinds.entry(kind.to_owned()).or_insert_with(|| (0, example.clone()));
+        *count += 1;
+        if example.len() < kept.len() {
+            *kept = example;
+        }
     }
 
     /// Counts what a prepared statement has. `stands_alone`: whether a subquery prepares without the query around it.
     fn prepared(&mut self, text: &str, stands_alone: impl Fn(&str) -> bool) {
         self.note("prepared", String::new);
+        self.texts.push(text.to_owned());
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         for (name, found) in [
             ("join", has(&[" JOIN "])),
@@ -387,7 +397,14 @@ fn guided_walks_end_as_queries_that_sqlite_prepares() {
 #[test]
 #[ignore = "takes about half an hour"]
 fn a_hundred_thousand_guided_walks() {
-    check(&sqlite_walks(100_000, 0xfeed));
+    let walked = sqlite_walks(100_000, 0xfeed);
+    let counts = needed(text(Dialect::Sqlite), "query", &walked.texts, 100);
+    let (enough, rare): (Vec<_>, Vec<_>) = counts.iter().partition(|(_, count)| *count >= 100);
+    eprintln!("{} alternatives of rules are needed by 100 walks and more, {} by fewer:", enough.len(), rare.len());
+    for (alternative, count) in rare {
+        eprintln!("{count:6}  {alternative}");
+    }
+    check(&walked);
 }
 
 /// Words of PostgreSQL's errors that speak of names or grammar. `function f(text) does not exist` is not among them: that is
@@ -422,7 +439,7 @@ fn ten_thousand_guided_walks_on_postgresql() {
         }
     });
     for (kind, (count, example)) in &walked.kinds {
-        eprintln!("{count:6}  {kind}\n        {}", example.lines().nth(1).unwrap_or(example));
+        eprintln!("{count:6}  {kind}\n        {}", example.lines().take(2).collect::<Vec<_>>().join("\n        "));
     }
     for (kind, (count, example)) in &walked.kinds {
         assert!(!POSTGRES_NAMES.iter().any(|word| kind.contains(word)), "{count} of {kind}\n{example}");

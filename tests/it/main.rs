@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, and makes damaged files on purpose"
 )]
 
+mod alternatives;
 mod architecture;
 mod assemble;
 mod bench;

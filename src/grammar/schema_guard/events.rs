@@ -35,7 +35,7 @@ hooks! {
     QualifierName "qualifier-name", ColumnName "column-name", SchemaName "schema-name", TableName "table-name",
     FunctionName "function-name", TableFunctionName "table-function-name", CollationName "collation-name", SingleType "single-type",
     Call "call", CallStar "call-star", Argument "argument", DistinctArgument "distinct-argument",
-    ArgumentRest "argument-rest", CallEnd "call-end", WithinGroup "within-group", Filter "filter", Over "over",
+    VariadicArgument "variadic-argument", AllArgument "all-argument", ArgumentRest "argument-rest", CallEnd "call-end", WithinGroup "within-group", Filter "filter", Over "over",
     TableItem "table-item", TableItemSign "table-item-sign", Derived "derived", LateralDerived "lateral-derived",
     ParenJoin "paren-join", CommaJoin "comma-join", CrossJoin "cross-join", NaturalJoin "natural-join",
     PlainJoin "plain-join", OnCondition "on-condition", UsingCondition "using-condition", UsingColumn "using-column", UsingRest "using-rest", Alias "alias", RangeOffset "range-offset",
@@ -45,7 +45,7 @@ hooks! {
     Array "array", Case "case", Cast "cast", StringLiteral "string-literal", Literal "literal",
     UnsignedNumber "unsigned-number", UnarySign "unary-sign", Not "NOT", Parenthesised "parenthesised",
     RowRest "row-rest", Tail "tail", ComparisonTail "comparison-tail", PatternTail "pattern-tail", ListTail "list-tail",
-    IsTail "is-tail", DistinctTail "distinct-tail", LogicTail "logic-tail", Postfix "postfix", Unknown "unknown-operator", WholeRow "whole-row",
+    IsTail "is-tail", DistinctTail "distinct-tail", LogicTail "logic-tail", Postfix "postfix", KeptPostfix "kept-postfix", CollatePostfix "collate-postfix", SpecialForm "special-form", Unknown "unknown-operator", WholeRow "whole-row",
     Insert "insert", Update "update", Delete "delete", CreateTable "create-table",
 }
 
@@ -151,6 +151,8 @@ impl SchemaGuard {
             | Hook::ColumnAliases
             | Hook::WholeRow
             | Hook::WithinGroup
+            | Hook::VariadicArgument
+            | Hook::AllArgument
             | Hook::RangeOffset => None,
             Hook::Recursive
             | Hook::Cte
@@ -210,15 +212,16 @@ impl SchemaGuard {
             (Hook::PlainJoin, Some(frame)) => self.begin_join(JoinKind::Plain, top, &frame),
             // Columns that are used without a qualifier and come from both sides: only USING merges them.
             (Hook::OnCondition, Some(Frame::Join(join))) if !join.must.is_empty() => None,
-            (Hook::OnCondition, Some(Frame::Join(_))) => self.edit_select(top, &mut |_, select| {
+            (Hook::OnCondition, Some(Frame::Join(join))) => self.edit_select(top, &mut |_, select| {
                 select.in_on = true;
+                select.start = join.start;
                 true
             }),
             (Hook::UsingCondition, Some(Frame::Join(_))) => (!self.using_columns(top).is_empty()).then_some(top),
             // PostgreSQL's functions in FROM have columns that depend on their arguments.
             (Hook::TableCall, Some(Frame::Item(_, From::Nothing))) => (!self.is_postgres()).then_some(top),
             (Hook::Call, frame) => {
-                let top = if matches!(frame, Some(Frame::Term(_))) { self.operand(top)? } else { top };
+                let top = if matches!(frame, Some(Frame::Term(_))) { self.naming_operand(top)? } else { top };
                 let call = Call {
                     function: 0,
                     arguments: 0,
@@ -265,17 +268,33 @@ impl SchemaGuard {
             (Hook::WindowSpec, Some(Frame::Call(_))) => Some(self.frames.push(Frame::Window(NONE), top)),
             (Hook::WindowSpec, Some(Frame::Window(_))) => Some(top),
             (Hook::WindowDefinition, Some(Frame::Select(_))) => Some(self.frames.push(Frame::Window(NONE), top)),
+            (Hook::ScalarSubquery, Some(Frame::Term(_))) => {
+                let top = self.naming_operand(top)?;
+                self.begin_use(top, None, Some(1))
+            }
             (Hook::ScalarSubquery | Hook::Array, frame) => self.begin_use(top, frame, Some(1)),
             (Hook::InList | Hook::Quantified, frame) => self.begin_use(top, frame, Some(1)),
             (Hook::Exists, frame) => self.begin_use(top, frame, None),
-            (Hook::Case | Hook::Cast | Hook::StringLiteral | Hook::Literal | Hook::Not, Some(Frame::Term(_))) => {
-                self.operand(top)
+            (Hook::StringLiteral | Hook::Literal, Some(Frame::Term(term))) => {
+                let alone = matches!(term.lead, Lead::Nothing | Lead::Parenthesis);
+                let top = self.operand(top)?;
+                Some(if alone { self.lead(top, term, Lead::Constant) } else { top })
             }
+            (Hook::Case | Hook::SpecialForm | Hook::Not, Some(Frame::Term(_))) => self.operand(top),
+            (Hook::Cast, Some(Frame::Term(_))) => self.naming_operand(top),
             (Hook::UnarySign, Some(Frame::Term(term))) => {
                 (term.kind == TermKind::Item).then_some(())?;
                 self.operand(top)
             }
             (Hook::Parenthesised, Some(Frame::Term(term))) => self.parenthesis(top, term),
+            (Hook::KeptPostfix | Hook::CollatePostfix, Some(Frame::Term(term))) => match term.lead {
+                Lead::Alias => None,
+                Lead::Column(name) | Lead::Enclosed(name) => {
+                    let top = self.operand(top)?;
+                    Some(self.lead(top, term, Lead::Enclosed(name)))
+                }
+                _ => self.operand(top),
+            },
             (
                 Hook::Tail
                 | Hook::ComparisonTail
@@ -357,8 +376,9 @@ impl SchemaGuard {
             (Hook::CommaJoin | Hook::CrossJoin | Hook::NaturalJoin | Hook::PlainJoin, Frame::Join(join)) => {
                 (join.must.is_empty() && join.right).then_some(under)
             }
-            (Hook::OnCondition, Frame::Join(_)) => self.edit_select(top, &mut |_, select| {
+            (Hook::OnCondition, Frame::Join(join)) => self.edit_select(top, &mut |_, select| {
                 select.in_on = false;
+                select.start = join.around;
                 true
             }),
             (Hook::UsingCondition, Frame::Join(join)) => join.must.is_empty().then_some(top),
@@ -369,6 +389,10 @@ impl SchemaGuard {
                 select.windows.push(name);
                 true
             }),
+            (Hook::ScalarSubquery, Frame::Use(Place::Value { .. }, Some(columns))) => {
+                let name = self.frames.names(columns).first().copied().unwrap_or(NONE);
+                Some(self.name_term(under, name))
+            }
             (
                 Hook::ScalarSubquery | Hook::Exists | Hook::InList | Hook::Quantified | Hook::Array,
                 Frame::Use(Place::Value { .. }, _),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::names::NameId;
+use super::names::{NONE, NameId};
 
 /// A stack of frames; equal numbers are equal stacks. 0 is the empty one.
 pub type FrameId = u32;
@@ -12,6 +12,16 @@ pub const EMPTY: FrameId = 0;
 
 /// A list of columns, in order; equal numbers are equal lists. 0 is the empty one.
 pub type ListId = u32;
+
+/// How often a name stands among columns; what has no name is nowhere.
+pub fn times(columns: &[NameId], name: NameId) -> usize {
+    if name == NONE { 0 } else { columns.iter().filter(|column| **column == name).count() }
+}
+
+/// Whether a name means one of these columns: PostgreSQL lets a query have two of one name and refuses their use.
+pub fn is_once(columns: &[NameId], name: NameId) -> bool {
+    times(columns, name) == 1
+}
 
 /// Where in a SELECT the text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -126,6 +136,8 @@ pub struct Query {
     /// A term read from the CTE being defined.
     pub recursed: bool,
     pub last_is_values: bool,
+    /// The only term is a query in parentheses.
+    pub is_group: bool,
 }
 
 /// Around a subquery.
@@ -160,6 +172,8 @@ pub enum Lead {
     Column(NameId),
     /// The same in parentheses.
     Enclosed(NameId),
+    /// A constant that is no number, and nothing else so far: PostgreSQL neither groups nor sorts by one.
+    Constant,
     /// A name that is an output column only: nothing may follow.
     Alias,
     /// `*` or `t.*`.
@@ -202,6 +216,8 @@ pub struct Join {
     /// Its left side: the sources from `start` to `left`.
     pub start: u16,
     pub left: u16,
+    /// Where the sources begin that a join around it may look at.
+    pub around: u16,
     /// Its right side is complete.
     pub right: bool,
     /// Columns that USING must name, for they are used without a qualifier.

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use super::SchemaGuard;
-use super::frames::{Frame, FrameId, From, JoinKind, ListId, Output, Phase, Place, Select};
+use super::frames::{self, Frame, FrameId, From, JoinKind, ListId, Output, Phase, Place, Select};
 use super::names::{NONE, NameId};
 
 /// A source that may be planned: how it is written, its name, its columns.
@@ -140,7 +140,7 @@ impl SchemaGuard {
             let wanted = Self::needed(select, qualifier);
             let fits = |(_, _, columns): &&Possible| {
                 let columns = self.frames.names(*columns);
-                wanted.iter().all(|column| columns.contains(column))
+                wanted.iter().all(|column| frames::is_once(columns, *column))
             };
             // The fewest columns twice, then the most bare columns brought.
             let worth = |(_, _, columns): &&Possible| {
@@ -169,7 +169,7 @@ impl SchemaGuard {
         while let Some(first) = needs.open.first().copied() {
             let fits = |(_, name, columns): &&Possible| {
                 let columns = self.frames.names(*columns);
-                columns.contains(&first) && needs.twice(columns).is_empty() && !needs.exposed.contains(name)
+                frames::is_once(columns, first) && needs.twice(columns).is_empty() && !needs.exposed.contains(name)
             };
             match possible.iter().find(fits) {
                 Some((text, name, columns)) => {

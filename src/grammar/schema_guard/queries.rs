@@ -26,6 +26,10 @@ impl SchemaGuard {
                 Some(self.replace(top, Frame::Query(query)))
             }
             (Hook::QueryGroup, Some(Frame::Query(query))) => {
+                // PostgreSQL refuses a second WITH, which the query in parentheses could have.
+                if self.is_postgres() && query.terms == 0 && !query.ctes.is_empty() {
+                    return None;
+                }
                 let expected = expected(&query);
                 Some(self.frames.push(Frame::Use(Place::Value { expected }, None), top))
             }
@@ -57,7 +61,7 @@ impl SchemaGuard {
                 Some(Frame::Select(select)),
             ) => self.begin_clause(hook, top, *select),
             (Hook::OrderClause, Some(Frame::Query(query))) => {
-                if self.is_postgres() && query.recursed || !self.is_postgres() && query.last_is_values {
+                if !self.may_order(&query) {
                     return None;
                 }
                 let seen = match &query.single {
@@ -85,12 +89,16 @@ impl SchemaGuard {
                 Some(self.replace(top, Frame::Call(call)))
             }
             (Hook::LimitClause, Some(Frame::Query(query))) => {
-                let refused = self.is_postgres() && query.recursed || !self.is_postgres() && query.last_is_values;
-                (!refused).then(|| self.frames.push(Frame::Wall, top))
+                self.may_order(&query).then(|| self.frames.push(Frame::Wall, top))
             }
             (Hook::Cte | Hook::QueryGroup | Hook::TableTerm | Hook::SelectCore, _) => None,
             _ => Some(top),
         }
+    }
+
+    /// Whether ORDER BY and LIMIT may follow the terms: in PostgreSQL not a query in parentheses, which could have its own.
+    fn may_order(&self, query: &Query) -> bool {
+        if self.is_postgres() { !query.recursed && !query.is_group } else { !query.last_is_values }
     }
 
     fn begin_query(&mut self, top: FrameId, frame: Option<Frame>) -> Option<FrameId> {
@@ -177,7 +185,10 @@ impl SchemaGuard {
             }
             (Hook::QueryGroup, Frame::Use(_, Some(list))) => {
                 let outputs = self.frames.names(list).iter().map(|name| (*name, false, false)).collect();
-                self.deliver(under, outputs, None, false)
+                let top = self.deliver(under, outputs, None, false)?;
+                let (Frame::Query(query), _) = self.frames.top(top)? else { return None };
+                let query = Query { is_group: query.terms == 1, ..query.clone() };
+                Some(self.replace(top, Frame::Query(query)))
             }
             (Hook::OrderClause, Frame::Select(select)) if select.phase >= Phase::Order => {
                 select.obligations.is_empty().then_some(under)
@@ -251,6 +262,7 @@ impl SchemaGuard {
         }
         query.recursed |= select.as_ref().and_then(|select| select.recursive).is_some_and(|recursive| recursive.used);
         query.last_is_values = values;
+        query.is_group = false;
         query.single = None;
         if query.terms == 0 {
             query.sortable = outputs.iter().map(|(name, ..)| *name).collect();
@@ -302,14 +314,12 @@ fn expected(query: &Query) -> Option<u16> {
     if query.terms > 0 { Some(query.outputs.len() as u16) } else { query.expected }
 }
 
-/// The names by which a query's columns can be used: SQLite gives the second of equal ones another name, PostgreSQL
-/// calls them ambiguous.
+/// The names of a query's columns: SQLite gives the second of equal ones another name, PostgreSQL lets both stand and
+/// calls them ambiguous where they are used.
 fn usable(outputs: &[(NameId, bool, bool)], postgres: bool) -> Vec<NameId> {
     let names: Vec<NameId> = outputs.iter().map(|(name, ..)| *name).collect();
-    let used = |at: usize, name: NameId| {
-        let before = names[..at].contains(&name);
-        let behind = names[at + 1..].contains(&name);
-        !(before || postgres && behind)
-    };
-    names.iter().enumerate().map(|(at, name)| if used(at, *name) { *name } else { NONE }).collect()
+    if postgres {
+        return names;
+    }
+    names.iter().enumerate().map(|(at, name)| if names[..at].contains(name) { NONE } else { *name }).collect()
 }

@@ -2,19 +2,21 @@
 //! FROM clause that must provide it.
 
 use super::SchemaGuard;
-use super::frames::{EMPTY, Frame, FrameId, Lead, Obligation, Output, Phase, Place, Select};
+use super::frames::{self, EMPTY, Frame, FrameId, Lead, Obligation, Output, Phase, Place, Select};
 use super::functions::Kind;
 use super::names::{NONE, NameId};
 use super::terms::Between;
 
 impl SchemaGuard {
-    /// How many sources in sight have an unmerged column of this name.
+    /// How many unmerged columns of this name the sources in sight have.
     pub(super) fn count(&self, select: &Select, column: NameId) -> usize {
-        self.in_sight(select).iter().filter(|source| self.has(source, column)).count()
+        self.in_sight(select).iter().map(|source| self.times_in(source, column)).sum()
     }
 
-    fn has(&self, source: &super::frames::Source, column: NameId) -> bool {
-        self.frames.names(source.columns).contains(&column) && !self.frames.names(source.hidden).contains(&column)
+    /// How many columns of this name a source has, merged ones left out.
+    pub(super) fn times_in(&self, source: &frames::Source, column: NameId) -> usize {
+        let merged = self.frames.names(source.hidden).contains(&column);
+        if merged { 0 } else { frames::times(self.frames.names(source.columns), column) }
     }
 
     /// The sources that a place may look at: in PostgreSQL, an ON condition sees its own join only.
@@ -158,7 +160,8 @@ impl SchemaGuard {
                 Frame::Select(_) if skip => skip = false,
                 Frame::Select(select) => {
                     if let Some(source) = self.in_sight(select).iter().find(|s| s.name == qualifier) {
-                        found.extend_from_slice(self.frames.names(source.columns));
+                        let columns = self.frames.names(source.columns);
+                        found.extend(columns.iter().filter(|column| frames::is_once(columns, **column)));
                         return found;
                     }
                     if self.looks_ahead(select) {
@@ -166,8 +169,8 @@ impl SchemaGuard {
                         let tables = self.tables_in_sight(at);
                         for (_, columns) in &tables {
                             let columns = self.frames.names(*columns);
-                            if needed.iter().all(|c| columns.contains(c)) {
-                                found.extend_from_slice(columns);
+                            if needed.iter().all(|column| frames::is_once(columns, *column)) {
+                                found.extend(columns.iter().filter(|column| frames::is_once(columns, **column)));
                             }
                         }
                     } else if select.phase == Phase::CompoundOrder {
@@ -314,7 +317,9 @@ impl SchemaGuard {
             Frame::Select(select) if obligation.qualifier != NONE => {
                 let source = self.in_sight(select).iter().find(|source| source.name == obligation.qualifier);
                 match source {
-                    Some(source) => self.frames.names(source.columns).contains(&obligation.column).then_some(at),
+                    Some(source) => {
+                        frames::is_once(self.frames.names(source.columns), obligation.column).then_some(at)
+                    }
                     None if obligation.pinned => None,
                     None => outwards(self, obligation, false),
                 }
@@ -357,7 +362,7 @@ impl SchemaGuard {
         self.catalog.has_all(&needed, &self.frames)
             || self.tables_in_sight(at).iter().any(|(_, columns)| {
                 let columns = self.frames.names(*columns);
-                needed.iter().all(|column| columns.contains(column))
+                needed.iter().all(|column| frames::is_once(columns, *column))
             })
             || outer()
     }
@@ -391,7 +396,7 @@ impl SchemaGuard {
                 match select.sources.iter().find(|source| source.name == obligation.qualifier) {
                     Some(source) => {
                         let columns = self.frames.names(source.columns);
-                        if obligation.column != NONE && !columns.contains(&obligation.column) {
+                        if obligation.column != NONE && !frames::is_once(columns, obligation.column) {
                             return None;
                         }
                         continue;

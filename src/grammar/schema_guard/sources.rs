@@ -1,7 +1,7 @@
 //! FROM clauses: tables and what they are called, joins and what they merge.
 
 use super::SchemaGuard;
-use super::frames::{Frame, FrameId, From, Join, JoinKind, ListId, Output, Select, Source};
+use super::frames::{self, Frame, FrameId, From, Join, JoinKind, ListId, Output, Select, Source};
 use super::names::{NONE, NameId};
 
 impl SchemaGuard {
@@ -72,10 +72,17 @@ impl SchemaGuard {
         if self.room(select).is_some_and(|room| columns.len() > room) {
             return false;
         }
+        if self.is_twice(select, columns) {
+            return false;
+        }
         let Some(join) = self.join_of(item) else { return true };
         match join.kind {
             JoinKind::Plain if self.room(select).is_some() => self.colliding(select, columns).is_empty(),
-            JoinKind::Natural => columns.iter().all(|column| self.count_left(select, &join, *column) <= 1),
+            JoinKind::Natural => columns.iter().all(|column| match self.count_left(select, &join, *column) {
+                0 => true,
+                1 => frames::is_once(columns, *column),
+                _ => false,
+            }),
             JoinKind::Plain => {
                 self.colliding(select, columns).iter().all(|column| self.count_left(select, &join, *column) == 1)
             }
@@ -96,6 +103,12 @@ impl SchemaGuard {
         bare.filter(|column| columns.contains(column) && self.count_all(select, *column) > 0).collect()
     }
 
+    /// Whether a column used without a qualifier is there twice among these: nothing tells the two apart.
+    fn is_twice(&self, select: &Select, columns: &[NameId]) -> bool {
+        let mut bare = select.obligations.iter().filter(|o| o.qualifier == NONE);
+        bare.any(|o| frames::times(columns, o.column) > 1)
+    }
+
     fn count_all(&self, select: &Select, column: NameId) -> usize {
         self.count_in(&select.sources, column)
     }
@@ -105,10 +118,7 @@ impl SchemaGuard {
     }
 
     fn count_in(&self, sources: &[Source], column: NameId) -> usize {
-        let has = |source: &&Source| {
-            self.frames.names(source.columns).contains(&column) && !self.frames.names(source.hidden).contains(&column)
-        };
-        sources.iter().filter(has).count()
+        sources.iter().map(|source| self.times_in(source, column)).sum()
     }
 
     /// The join whose right side a place is in.
@@ -203,7 +213,8 @@ impl SchemaGuard {
                 true
             })?;
         }
-        let join = Join { kind, start, left, right: false, must: Vec::new(), used: Vec::new() };
+        let around = self.nearest(top)?.0.start;
+        let join = Join { kind, start, left, around, right: false, must: Vec::new(), used: Vec::new() };
         Some(self.frames.push(Frame::Join(join), top))
     }
 
@@ -246,7 +257,7 @@ impl SchemaGuard {
         let Some((select, _)) = self.nearest(under) else { return true };
         let columns = self.frames.names(columns);
         !select.sources.iter().any(|source| source.name == name && name != NONE)
-            && Self::needed(select, name).iter().all(|column| columns.contains(column))
+            && Self::needed(select, name).iter().all(|column| frames::is_once(columns, *column))
     }
 
     /// A table item is complete.
@@ -264,8 +275,9 @@ impl SchemaGuard {
                 }
                 self.edit_select(under, &mut |own, select| {
                     let fits = own.room(select).is_none_or(|room| own.frames.names(columns).len() <= room);
+                    let clear = !own.is_twice(select, own.frames.names(columns));
                     select.sources.push(Source { name, columns, hidden: 0 });
-                    fits && select.sources.len() <= 60
+                    fits && clear && select.sources.len() <= 60
                 })?
             }
         };
@@ -293,6 +305,9 @@ impl SchemaGuard {
                     .copied()
                     .filter(|column| *column != NONE && self.count_left(&select, &join, *column) == 1)
                     .collect();
+                if common.iter().any(|column| self.count_in(right, *column) > 1) {
+                    return None;
+                }
                 around = self.hide(around, &join, &common)?;
             }
             JoinKind::Plain => {

@@ -57,6 +57,31 @@ impl SchemaGuard {
         Some(self.lead(top, term, Lead::Other))
     }
 
+    /// The same for what PostgreSQL names an output column by: see [`Self::name_term`].
+    pub(super) fn naming_operand(&mut self, top: FrameId) -> Option<FrameId> {
+        let fresh = match self.frames.top(top) {
+            Some((Frame::Term(term), _)) => matches!(term.lead, Lead::Nothing | Lead::Parenthesis).then_some(*term),
+            _ => None,
+        };
+        let top = self.operand(top)?;
+        Some(match fresh {
+            Some(term) if self.is_postgres() => self.lead(top, term, Lead::Parenthesis),
+            _ => top,
+        })
+    }
+
+    /// A call or a subquery is complete: where nothing stands before it in its term, the term has this name until
+    /// something follows.
+    pub(super) fn name_term(&mut self, top: FrameId, name: NameId) -> FrameId {
+        match self.frames.top(top) {
+            Some((Frame::Term(term), _)) if self.is_postgres() && term.lead == Lead::Parenthesis => {
+                let term = *term;
+                self.lead(top, term, Lead::Enclosed(name))
+            }
+            _ => top,
+        }
+    }
+
     pub(super) fn lead(&mut self, top: FrameId, term: Term, lead: Lead) -> FrameId {
         self.replace(top, Frame::Term(Term { lead, ..term }))
     }
@@ -70,7 +95,7 @@ impl SchemaGuard {
     /// A number that stands first in GROUP BY or ORDER BY is the place of a column.
     pub(super) fn number_in_term(&mut self, state: State, term: Term) -> Option<State> {
         match (term.kind, term.lead) {
-            (TermKind::Item, _) | (_, Lead::Other | Lead::Column(_) | Lead::Enclosed(_)) => {
+            (TermKind::Item, _) | (_, Lead::Other | Lead::Constant | Lead::Column(_) | Lead::Enclosed(_)) => {
                 let top = self.operand(state.top)?;
                 Some(State { top, ..state })
             }
@@ -94,6 +119,9 @@ impl SchemaGuard {
         let Frame::Select(select) = frame else {
             return matches!(frame, Frame::Open).then_some(under);
         };
+        if self.is_postgres() && term.kind != TermKind::Item && term.lead == Lead::Constant {
+            return None;
+        }
         let mut select = select.clone();
         if term.kind == TermKind::Item {
             let output = match term.lead {
@@ -262,6 +290,7 @@ impl SchemaGuard {
         if (call.distinct || call.filter || call.ordered) && !(aggregate || call.over) {
             return None;
         }
+        let under = self.name_term(under, function.name);
         if !aggregate && !call.over {
             return Some(under);
         }

@@ -1,7 +1,7 @@
 //! What waits: names without a source, windows without a definition, and the free names that it matters to tell apart.
 
 use super::SchemaGuard;
-use super::frames::{Frame, FrameId, ListId, Obligation, Phase, Place, Select};
+use super::frames::{self, Frame, FrameId, ListId, Obligation, Phase, Place, Select};
 use super::functions::Kind;
 use super::names::{NONE, NameId, VEILED};
 
@@ -24,7 +24,7 @@ impl SchemaGuard {
                 },
                 Frame::Select(select) => {
                     if let Some(source) = self.in_sight(select).iter().find(|s| s.name == obligation.qualifier) {
-                        return self.frames.names(source.columns).contains(&obligation.column);
+                        return frames::is_once(self.frames.names(source.columns), obligation.column);
                     }
                 }
                 Frame::Use(Place::Derived { .. }, _) => skip = true,
@@ -57,7 +57,7 @@ impl SchemaGuard {
         let missing = if qualifiers.is_empty() { usize::from(bare) } else { qualifiers.len() };
         let Some(columns) = coming else { return missing };
         let columns = self.frames.names(columns);
-        let serves = |qualifier: &NameId| Self::needed(select, *qualifier).iter().all(|c| columns.contains(c));
+        let serves = |qualifier: &NameId| Self::needed(select, *qualifier).iter().all(|column| frames::is_once(columns, *column));
         let helps = if qualifiers.is_empty() {
             select.obligations.iter().any(|o| o.qualifier == NONE && columns.contains(&o.column))
         } else {

@@ -135,12 +135,16 @@ impl Body<'_> {
         cursor.take_comments();
         let Some(name) = cursor.name() else { return };
         let mut column = Column { name, ..Column::default() };
-        let mut data_type = Vec::new();
-        while !at_option(&mut cursor) {
-            match cursor.next() {
-                Some(piece) => data_type.push(piece),
-                None => break,
+        // An option's word in brackets is none: `ENUM(key)`.
+        let (mut data_type, mut depth) = (Vec::new(), 0usize);
+        while depth > 0 || !at_option(&mut cursor) {
+            let Some(piece) = cursor.next() else { break };
+            match piece.token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth = depth.saturating_sub(1),
+                _ => {}
             }
+            data_type.push(piece);
         }
         let data_type = spell(&data_type, true);
         column.data_type = (!data_type.is_empty()).then_some(data_type);
