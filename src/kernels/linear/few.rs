@@ -4,6 +4,8 @@
 //! one sum in an order fixed by the length, so neither threads nor the other rows change a bit.
 
 use super::{Matrix, Values};
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::simd::Level;
 use crate::kernels::simd::{LANES, mul_add, multiversion, total};
 use crate::kernels::{quantised, team};
 
@@ -42,12 +44,12 @@ fn run(w: Matrix<'_>, small: &[f32], out: &mut [f32], split: bool) {
     team::chunks_mut(out, rows * r, |task, out| {
         let range = task * rows * k..(task * rows + out.len() / r) * k;
         #[cfg(target_arch = "x86_64")]
-        if crate::kernels::simd::level() == crate::kernels::simd::Level::Avx512 {
-            match w.values() {
-                Values::F32(v) => return super::avx512::products_f32(&v[range], small, k, out),
-                Values::Bf16(v) => return super::avx512::products_bf16(&v[range], small, k, out),
-                Values::F16(_) | Values::Quantised(_) => {}
-            }
+        match (crate::kernels::simd::level(), w.values()) {
+            (Level::Avx512, Values::F32(v)) => return super::avx512::products_f32(&v[range], small, k, out),
+            (Level::Avx512, Values::Bf16(v)) => return super::avx512::products_bf16(&v[range], small, k, out),
+            (Level::Avx2, Values::F32(v)) => return super::avx2::products_f32(&v[range], small, k, out),
+            (Level::Avx2, Values::Bf16(v)) => return super::avx2::products_bf16(&v[range], small, k, out),
+            _ => {}
         }
         let mut row = vec![0.0; k];
         for (i, out) in out.chunks_exact_mut(r).enumerate() {

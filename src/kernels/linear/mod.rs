@@ -5,6 +5,8 @@
 //! Quantised weights are dequantised in the same tiles, to bf16 or to f32. Sums are f32.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512bf16;

@@ -6,6 +6,8 @@
 //! weight dequantised: products ask for one [32 columns, 16 rows] panel after the other.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod digits;
@@ -208,7 +210,21 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 /// Sixteen f16 from `bytes`.
 #[inline(always)]
 fn halves(bytes: &[u8]) -> [f32; STRIP] {
-    std::array::from_fn(|row| half::f16::from_le_bytes([bytes[2 * row], bytes[2 * row + 1]]).to_f32())
+    let mut halves = [0.0; STRIP];
+    for (half, bytes) in halves.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *half = half::f16::from_le_bytes(*bytes).to_f32();
+    }
+    halves
+}
+
+/// Sixteen little-endian words from `bytes`. (A closure for each row would be called where the loop is compiled for AVX2.)
+#[inline(always)]
+fn words(bytes: &[u8]) -> [u32; STRIP] {
+    let mut words = [0; STRIP];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    words
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::{Blocks, PANEL, STRIP};
 #[cfg(target_arch = "x86_64")]
-use super::{Form, avx512, digits};
+use super::{Form, avx2, avx512, digits};
 use crate::kernels::simd::{mul_add, multiversion};
 use crate::kernels::team;
 
@@ -31,11 +31,57 @@ pub(in crate::kernels) fn products(w: &Blocks<'_>, small: &[f32], out: &mut [f32
             }
         });
     }
+    #[cfg(target_arch = "x86_64")]
+    if avx2::available() {
+        let sums = panel_sums(w, small);
+        return team::chunks_mut(out, strips * STRIP * r, |task, out| {
+            for (strip, out) in out.chunks_mut(STRIP * r).enumerate() {
+                floats(w, task * strips + strip, small, &sums, out);
+            }
+        });
+    }
     team::chunks_mut(out, strips * STRIP * r, |task, out| {
         for (strip, out) in out.chunks_mut(STRIP * r).enumerate() {
             plain(w, task * strips + strip, small, out);
         }
     });
+}
+
+/// The sums of the activations of each panel, which Q4_K's minima are multiplied with; nothing for the other forms.
+#[cfg(target_arch = "x86_64")]
+fn panel_sums(w: &Blocks<'_>, small: &[f32]) -> Vec<f32> {
+    match w.form() {
+        Form::Q4K => small.chunks_exact(PANEL).map(|panel| panel.iter().sum()).collect(),
+        Form::Q8_0 | Form::Nf4 => Vec::new(),
+    }
+}
+
+/// One strip in AVX2, two few rows at once.
+#[cfg(target_arch = "x86_64")]
+fn floats(w: &Blocks<'_>, strip: usize, small: &[f32], sums: &[f32], out: &mut [f32]) {
+    let (k, r) = (w.cols(), small.len() / w.cols());
+    let scales: Vec<[f32; STRIP]> = match w.form() {
+        Form::Nf4 => (0..k / super::nf4::BLOCK).map(|block| w.scales.of(strip, block)).collect(),
+        _ => Vec::new(),
+    };
+    let row = |at: usize| &small[at * k..][..k];
+    let with_sums = |at: usize| (row(at), &sums[at * (k / PANEL)..][..k / PANEL]);
+    for first in (0..r).step_by(2) {
+        let mut write = |found: &[[f32; STRIP]]| {
+            for (i, sums) in found.iter().enumerate() {
+                out.chunks_exact_mut(r).zip(sums).for_each(|(row, sum)| row[first + i] = *sum);
+            }
+        };
+        let pair = first + 1 < r;
+        match w.form() {
+            Form::Q8_0 if pair => write(&avx2::q8_0(w.strip(strip), [row(first), row(first + 1)])),
+            Form::Q8_0 => write(&avx2::q8_0(w.strip(strip), [row(first)])),
+            Form::Q4K if pair => write(&avx2::q4_k(w.strip(strip), [with_sums(first), with_sums(first + 1)])),
+            Form::Q4K => write(&avx2::q4_k(w.strip(strip), [with_sums(first)])),
+            Form::Nf4 if pair => write(&avx2::nf4(w.strip(strip), &scales, [row(first), row(first + 1)])),
+            Form::Nf4 => write(&avx2::nf4(w.strip(strip), &scales, [row(first)])),
+        }
+    }
 }
 
 /// The few rows in both forms.
@@ -151,6 +197,15 @@ mod tests {
                         plain(&w, strip, &small, out);
                     }
                     assert_close(&same, &want, 2e-6);
+                    #[cfg(target_arch = "x86_64")]
+                    if avx2::available() {
+                        let mut same = vec![9.0; n * r];
+                        let sums = panel_sums(&w, &small);
+                        for (strip, out) in same.chunks_mut(STRIP * r).enumerate() {
+                            floats(&w, strip, &small, &sums, out);
+                        }
+                        assert_close(&same, &want, 2e-6);
+                    }
                     // Alone or among others, a row comes out the same.
                     let mut alone = vec![9.0; n];
                     products(&w, &small[(r - 1) * k..], &mut alone);

@@ -6,7 +6,7 @@
 
 use half::f16;
 
-use super::{PANEL, Panel, STRIP, halves, word};
+use super::{PANEL, Panel, STRIP, halves, word, words};
 use crate::kernels::simd::{LANES, mul_add, multiversion, total};
 
 /// Columns of a super-block.
@@ -177,7 +177,7 @@ fn decode<const FMA: bool>(block: &[u8], index: usize, into: &mut Panel) {
     let codes = &block[CODES + index / 2 * PAIR..][..PAIR];
     let nibble = 4 * (index % 2);
     for four in 0..PANEL / 4 {
-        let words: [u32; STRIP] = std::array::from_fn(|row| word(codes, four * 64 + row * 4));
+        let words = words(&codes[four * 64..][..64]);
         for i in 0..4 {
             for row in 0..STRIP {
                 let q = words[row] >> (8 * i + nibble) & 15;

@@ -5,7 +5,7 @@
 
 use half::f16;
 
-use super::{PANEL, Panel, STRIP, halves, word};
+use super::{PANEL, Panel, STRIP, halves, words};
 use crate::kernels::simd::multiversion;
 
 /// Columns of a block.
@@ -55,7 +55,7 @@ fn decode<const FMA: bool>(block: &[u8], into: &mut Panel) {
     let d = halves(&block[..SCALES]);
     let codes = &block[SCALES..];
     for four in 0..PANEL / 4 {
-        let words: [u32; STRIP] = std::array::from_fn(|row| word(codes, four * 64 + row * 4));
+        let words = words(&codes[four * 64..][..64]);
         for i in 0..4 {
             for row in 0..STRIP {
                 let q = ((words[row] >> (8 * i)) & 255) as i32 - OFFSET;
