@@ -36,7 +36,7 @@ PER_LAYER = {
 
 
 def tensors(path):
-    """(name, f32 array, whether it is a matrix) of a safetensors file, bf16 and f32 alike."""
+    """(name, f32 array) of everything in a safetensors file, bf16 and f32 alike."""
     import numpy as np
 
     with open(path, "rb") as file:
@@ -52,6 +52,34 @@ def tensors(path):
             else:
                 values = np.frombuffer(raw, dtype="<f4")
             yield name, values.reshape(about["shape"])
+
+
+def in_bf16(model):
+    """The folder of the same model in bf16, made beside it where it is stored in f32."""
+    import numpy as np
+
+    if json.loads((model / "config.json").read_text()).get("torch_dtype") == "bfloat16":
+        return model
+    folder = model.with_name(model.name + "-bf16")
+    if (folder / "model.safetensors").exists():
+        return folder
+    folder.mkdir(exist_ok=True)
+    header, parts, at = {}, [], 0
+    for name, values in tensors(model / "model.safetensors"):
+        bits = np.ascontiguousarray(values).view("<u4")
+        # To the nearest, ties to even; random weights hold no NaN.
+        raw = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()
+        header[name] = {"dtype": "BF16", "shape": list(values.shape), "data_offsets": [at, at + len(raw)]}
+        parts.append(raw)
+        at += len(raw)
+    head = json.dumps(header).encode()
+    for file in model.iterdir():
+        if file.suffix != ".safetensors" and file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+    part = folder / "part"
+    part.write_bytes(len(head).to_bytes(8, "little") + head + b"".join(parts))
+    part.rename(folder / "model.safetensors")
+    return folder
 
 
 def gguf_name(name):
@@ -148,7 +176,8 @@ def peer_run(path, prompt, answer, queries, threads):
 
 
 def ours(folder, shape, quantization, prompt, answer, queries):
-    command = [os.environ["EXPERT_CLI"], "bench", "--base-model", str(folder / shape), "--json", "--iterations", str(queries + 1)]
+    model = in_bf16(folder / shape) if quantization == "none" else folder / shape
+    command = [os.environ["EXPERT_CLI"], "bench", "--base-model", str(model), "--json", "--iterations", str(queries + 1)]
     command += ["--prompt-tokens", str(prompt), "--answer-tokens", str(answer)]
     if quantization != "none":
         command += ["--quantization", quantization, "--quantize-embeddings"]

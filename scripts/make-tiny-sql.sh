@@ -5,7 +5,8 @@
 #
 # FOLDER holds rows, checkpoints and the result, and is resumed from where it was stopped. Two stages learn questions and
 # answers: a constant rate from random numbers (STAGE1 steps, 3000), then other rows with a rate that falls to zero
-# (STAGE2, 2300). Three more learn answers only, at a constant and twice at a falling rate (STAGE3, 1250; STAGE4, 3100; STAGE5, 1500).
+# (STAGE2, 2300). Four more learn answers only, at a constant rate and three times at a falling one (STAGE3, 1250; STAGE4, 3100;
+# STAGE5, 1500; STAGE6, 920). The result is the mean of the last two (`average-weights.py`, which needs python3).
 # EXPERT_CLI names another build than `cargo build`'s. Afterwards FOLDER/tiny-sql holds the files of models/tiny-sql in bf16, and `expert-cli eval --base-model FOLDER/tiny-sql` scores them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +19,7 @@ STAGE2=${STAGE2:-2300}
 STAGE3=${STAGE3:-1250}
 STAGE4=${STAGE4:-3100}
 STAGE5=${STAGE5:-1500}
+STAGE6=${STAGE6:-920}
 export EXPERT_HOME=${EXPERT_HOME:-$folder/home}
 # Large buffers come and go in every layer: kept, they cost no page faults (a quarter less processor time).
 export MALLOC_MMAP_THRESHOLD_=33000000 MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_TOP_PAD_=67108864
@@ -68,7 +70,9 @@ rows sqlite-4 5000 150000 800 sqlite 2031
 rows postgres-4 1000 30000 200 postgres 2032
 rows sqlite-5 4000 120000 600 sqlite 5031 en,pt
 rows postgres-5 700 20000 100 postgres 5032 en,pt
-for stage in 1 2 3 4 5; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
+rows sqlite-6 5000 150000 600 sqlite 6031 en,pt
+rows postgres-6 800 22000 100 postgres 6032 en,pt
+for stage in 1 2 3 4 5 6; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
 
 mkdir -p "$folder/start"
 cp models/tiny-sql/recipe/config.json "$folder/start/"
@@ -83,10 +87,15 @@ stage stage-4 "$(result_of stage-3)" rows-4 "$STAGE4" --set training.config.trai
 stage stage-5 "$(result_of stage-4)" rows-5 "$STAGE5" --set training.config.train_on=answer \
     --set training.config.learning_rate=0.0009 --set training.config.warmup_steps=60 \
     --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
+stage stage-6 "$(result_of stage-5)" rows-6 "$STAGE6" --set training.config.train_on=answer \
+    --set training.config.learning_rate=0.001 --set training.config.warmup_steps=60 \
+    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
 
-result=$(result_of stage-5)
+result=$(result_of stage-6)
 mkdir -p "$folder/tiny-sql"
-for file in config.json model.safetensors tokenizer.json tokenizer_config.json; do
+"${PYTHON:-python3}" scripts/average-weights.py "$(result_of stage-5)/model.safetensors" "$result/model.safetensors" \
+    "$folder/tiny-sql/model.safetensors"
+for file in config.json tokenizer.json tokenizer_config.json; do
     cp "$result/$file" "$folder/tiny-sql/"
 done
 cp models/tiny-sql/generation_config.json models/tiny-sql/LICENSE "$folder/tiny-sql/"

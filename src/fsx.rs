@@ -387,10 +387,10 @@ pub fn hex(digest: &[u8]) -> String {
     })
 }
 
-/// In builds with debug assertions: ends the process as `kill -9` would when `EXPERT_FAILPOINT` names this point, or
+/// In builds of the `dev` and `test` profiles: ends the process as `kill -9` would when `EXPERT_FAILPOINT` names this point, or
 /// names it with `:N` and this is the N-th time (from 1) the point is reached. Release builds have no failpoints.
 pub fn failpoint(name: &str) {
-    #[cfg(debug_assertions)]
+    #[cfg(failpoints)]
     {
         use std::sync::atomic::{AtomicU64, Ordering};
         static REACHED: AtomicU64 = AtomicU64::new(0);
@@ -401,7 +401,7 @@ pub fn failpoint(name: &str) {
             }
         }
     }
-    #[cfg(not(debug_assertions))]
+    #[cfg(not(failpoints))]
     let _ = name;
 }
 

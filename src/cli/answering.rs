@@ -124,7 +124,8 @@ impl Loaded {
         let there =
             device.map(|device| OnDevice::new(&decoder, adapter.as_ref(), &device).map(Arc::new)).transpose()?;
         let end_ids = end_ids(&found.base_dir, &tokenizer, layout)?;
-        let choice = grammars::choose(sampling, manifest, &dialect)?;
+        let for_sql = found.adapter_dir.is_none() && model.base_model.as_deref().is_none_or(|name| name == EMBEDDED);
+        let choice = grammars::choose(sampling, manifest, &dialect, for_sql)?;
         settings.grammar = choice.setting();
         let shots = match &sampling.examples {
             Some(path) => Some((Arc::new(Shots::load(path)?), sampling.few_shot)),

@@ -331,7 +331,7 @@ impl Checkpoint {
     pub fn weight(&self, name: &str, rows: usize, cols: usize) -> Result<Weight> {
         let place = self.place(name, &[rows, cols])?;
         let map = &self.maps[place.file];
-        debug_assert_eq!(place.len, rows * cols * element_bytes(place.dtype));
+        assert_eq!(place.len, rows * cols * element_bytes(place.dtype));
         let aligned = (map.bytes().as_ptr() as usize + place.start).is_multiple_of(element_bytes(place.dtype));
         let storage = if aligned {
             Storage::Mapped { map: Arc::clone(map), start: place.start, dtype: place.dtype }

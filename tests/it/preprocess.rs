@@ -311,7 +311,7 @@ fn bad_inputs_are_refused_and_leave_the_old_folder() {
     assert_eq!(leftovers, 1, "temporary folders stay behind");
 }
 
-#[cfg(debug_assertions)]
+#[cfg(failpoints)]
 #[test]
 fn a_killed_run_publishes_nothing() {
     let world = World::new();

@@ -184,7 +184,7 @@ fn a_run_that_was_stopped_goes_on_and_gives_the_same_bytes() {
     };
     assert!(journals().is_empty(), "{:?}", journals());
     // The third chunk's file cannot be kept: the run ends there, with two chunks done.
-    #[cfg(debug_assertions)]
+    #[cfg(failpoints)]
     {
         let mut stopped = world.command(&[&args[..], &["part"]].concat());
         assert_ne!(World::wait(stopped.env("EXPERT_FAILPOINT", "fsx.before_rename:3")).code, 0);

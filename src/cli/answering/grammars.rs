@@ -41,9 +41,14 @@ pub(super) struct Vocabularies<'a> {
     pub end_ids: &'a [u32],
 }
 
-/// The flags over the expert's own file over its `grammar_type` over its dialect. A base model alone follows none
-/// unless a flag says so: nobody knows what it was made for.
-pub(super) fn choose(flags: &SamplingArgs, manifest: Option<&Manifest>, dialect: &str) -> Result<Choice> {
+/// The flags over the expert's own file over its `grammar_type` over its dialect. A base model alone follows none unless
+/// a flag says so, for nobody knows what it was made for; the embedded one (`for_sql`) was made for SQL.
+pub(super) fn choose(
+    flags: &SamplingArgs,
+    manifest: Option<&Manifest>,
+    dialect: &str,
+    for_sql: bool,
+) -> Result<Choice> {
     let choice = |text, origin| Ok(Choice { text, origin });
     if flags.no_grammar {
         return choice(Text::None, Origin::Flag);
@@ -58,7 +63,13 @@ pub(super) fn choose(flags: &SamplingArgs, manifest: Option<&Manifest>, dialect:
                 .into()),
         };
     }
-    let Some(manifest) = manifest else { return choice(Text::None, Origin::Default) };
+    let by_dialect = || {
+        let name = format!("sql-{dialect}");
+        shipped(&name).map_or(Text::None, |text| Text::Shipped(name, text))
+    };
+    let Some(manifest) = manifest else {
+        return choice(if for_sql { by_dialect() } else { Text::None }, Origin::Default);
+    };
     let decoding = manifest.decoding();
     if decoding.use_grammar == Some(false) {
         return choice(Text::None, Origin::Manifest);
@@ -72,11 +83,10 @@ pub(super) fn choose(flags: &SamplingArgs, manifest: Option<&Manifest>, dialect:
     if let Some(found) = within(&manifest.folder(), OWN) {
         return choice(Text::File(found), Origin::Manifest);
     }
-    let by_dialect = || shipped(&format!("sql-{dialect}")).map(|text| Text::Shipped(format!("sql-{dialect}"), text));
     match decoding.grammar_type.as_deref() {
-        None | Some("") => choice(by_dialect().unwrap_or(Text::None), Origin::Default),
+        None | Some("") => choice(by_dialect(), Origin::Default),
         Some(kind) if kind == "sql" || kind.starts_with("sql-") => {
-            choice(by_dialect().unwrap_or(Text::None), Origin::Manifest)
+            choice(by_dialect(), Origin::Manifest)
         }
         Some(kind) => {
             let text = shipped(kind).map_or(Text::None, |text| Text::Shipped(bare(kind), text));

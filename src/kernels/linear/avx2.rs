@@ -8,6 +8,9 @@ use half::bf16;
 /// Numbers of one step: two vectors, whose sums hide the latency of the multiply-adds.
 const STEP: usize = 16;
 
+/// Bytes ahead of which the stored rows are asked for: they come from memory once.
+const AHEAD: usize = 1 << 13;
+
 /// Whether the functions below run here.
 pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
@@ -123,34 +126,37 @@ unsafe fn tile<T: Stored, const ROWS: usize, const COUNT: usize>(
     few: &[f32],
     k: usize,
 ) -> [[f32; COUNT]; ROWS] {
-    let mut sums = [[[_mm256_setzero_ps(); 2]; COUNT]; ROWS];
+    let few_rows: [*const f32; COUNT] = std::array::from_fn(|j| few.as_ptr().wrapping_add(j * k));
+    let rows: [*const T; ROWS] = std::array::from_fn(|i| w.as_ptr().wrapping_add(i * k));
+    let (mut even, mut odd) = ([[_mm256_setzero_ps(); COUNT]; ROWS], [[_mm256_setzero_ps(); COUNT]; ROWS]);
     let done = k / STEP * STEP;
-    for at in (0..done).step_by(STEP) {
-        for half in 0..2 {
-            let at = at + half * 8;
-            let mut x = [_mm256_setzero_ps(); COUNT];
-            for (j, x) in x.iter_mut().enumerate() {
-                // SAFETY: eight numbers of this few row.
-                *x = unsafe { _mm256_loadu_ps(few.as_ptr().wrapping_add(j * k + at)) };
-            }
-            for (i, sums) in sums.iter_mut().enumerate() {
-                let from = w.as_ptr().wrapping_add(i * k + at);
-                // SAFETY: eight numbers of this row. The next tile's rows follow these; a prefetch never faults.
-                let stored = unsafe {
-                    _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(ROWS * k).cast());
-                    T::load(from)
-                };
-                for (sum, x) in sums.iter_mut().zip(x) {
-                    sum[half] = _mm256_fmadd_ps(stored, x, sum[half]);
-                }
+    for step in 0..k / STEP {
+        let at = step.wrapping_mul(STEP);
+        let (mut x, mut y) = ([_mm256_setzero_ps(); COUNT], [_mm256_setzero_ps(); COUNT]);
+        for j in 0..COUNT {
+            let few = few_rows[j].wrapping_add(at);
+            // SAFETY: sixteen numbers of this few row.
+            (x[j], y[j]) = unsafe { (_mm256_loadu_ps(few), _mm256_loadu_ps(few.wrapping_add(STEP / 2))) };
+        }
+        for i in 0..ROWS {
+            let from = rows[i].wrapping_add(at);
+            // SAFETY: sixteen numbers of this row. What is asked for ahead belongs to later tiles; that never faults.
+            let (a, b) = unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(from.cast::<i8>().wrapping_add(AHEAD));
+                (T::load(from), T::load(from.wrapping_add(STEP / 2)))
+            };
+            for j in 0..COUNT {
+                even[i][j] = _mm256_fmadd_ps(a, x[j], even[i][j]);
+                odd[i][j] = _mm256_fmadd_ps(b, y[j], odd[i][j]);
             }
         }
     }
     let mut totals = [[0.0; COUNT]; ROWS];
-    for (i, (totals, sums)) in totals.iter_mut().zip(sums).enumerate() {
-        for (j, (total, sum)) in totals.iter_mut().zip(sums).enumerate() {
+    for i in 0..ROWS {
+        for j in 0..COUNT {
             let rest = w[i * k + done..(i + 1) * k].iter().zip(&few[j * k + done..(j + 1) * k]);
-            *total = rest.fold(lanes(_mm256_add_ps(sum[0], sum[1])), |total, (w, x)| w.wide().mul_add(*x, total));
+            let sum = lanes(_mm256_add_ps(even[i][j], odd[i][j]));
+            totals[i][j] = rest.fold(sum, |total, (w, x)| w.wide().mul_add(*x, total));
         }
     }
     totals

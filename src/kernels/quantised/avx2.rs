@@ -50,13 +50,13 @@ unsafe fn q8_0_strip<const COUNT: usize>(strip: &[u8], x: [&[f32]; COUNT]) -> Su
                     let q = _mm256_xor_si256(load(codes.wrapping_add(half * 32)), sign);
                     let shifted =
                         [_mm256_slli_epi32::<24>(q), _mm256_slli_epi32::<16>(q), _mm256_slli_epi32::<8>(q), q];
-                    for (i, shifted) in shifted.into_iter().enumerate() {
-                        let q = _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(shifted));
-                        add(&mut sums, half, four * 4 + i, q, x);
+                    for (i, shifted) in shifted.iter().enumerate() {
+                        let q = _mm256_cvtepi32_ps(_mm256_srai_epi32::<24>(*shifted));
+                        add(&mut sums, half, four * 4 + i, q, &x);
                     }
                 }
             }
-            for (total, sums) in totals.iter_mut().zip(sums) {
+            for (total, sums) in totals.iter_mut().zip(&sums) {
                 for half in 0..2 {
                     total[half] = _mm256_fmadd_ps(whole(sums[half]), d[half], total[half]);
                 }
@@ -102,9 +102,9 @@ unsafe fn q4_k_strip<const COUNT: usize>(strip: &[u8], x: [(&[f32], &[f32]); COU
                             _mm256_srli_epi32::<16>(words),
                             _mm256_srli_epi32::<24>(words),
                         ];
-                        for (i, shifted) in shifted.into_iter().enumerate() {
-                            let q = _mm256_cvtepi32_ps(_mm256_and_si256(shifted, low));
-                            add(&mut sums, half, four * 4 + i, q, activations);
+                        for (i, shifted) in shifted.iter().enumerate() {
+                            let q = _mm256_cvtepi32_ps(_mm256_and_si256(*shifted, low));
+                            add(&mut sums, half, four * 4 + i, q, &activations);
                         }
                     }
                 }
@@ -113,7 +113,7 @@ unsafe fn q4_k_strip<const COUNT: usize>(strip: &[u8], x: [(&[f32], &[f32]); COU
                     let (sc, m) = packed[half];
                     let scale = _mm256_mul_ps(d[half], byte(sc[panel / 4], shift));
                     let minimum = _mm256_mul_ps(dmin[half], byte(m[panel / 4], shift));
-                    for ((total, sums), (_, of_x)) in totals.iter_mut().zip(&sums).zip(x) {
+                    for ((total, sums), (_, of_x)) in totals.iter_mut().zip(&sums).zip(&x) {
                         let x = _mm256_set1_ps(of_x[first / PANEL]);
                         total[half] = _mm256_fmadd_ps(whole(sums[half]), scale, total[half]);
                         total[half] = _mm256_fnmadd_ps(minimum, x, total[half]);
@@ -152,12 +152,12 @@ unsafe fn nf4_strip<const COUNT: usize>(strip: &[u8], scales: &[[f32; STRIP]], x
                         let lower = _mm256_permutevar8x32_ps(levels[0], codes);
                         let upper = _mm256_permutevar8x32_ps(levels[1], codes);
                         let which = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(codes));
-                        add(&mut sums, half, eight * 8 + i, _mm256_blendv_ps(lower, upper, which), x);
+                        add(&mut sums, half, eight * 8 + i, _mm256_blendv_ps(lower, upper, which), &x);
                         codes = _mm256_srli_epi32::<4>(codes);
                     }
                 }
             }
-            for (total, sums) in totals.iter_mut().zip(sums) {
+            for (total, sums) in totals.iter_mut().zip(&sums) {
                 for half in 0..2 {
                     let scales = _mm256_loadu_ps(scales.as_ptr().wrapping_add(half * 8));
                     total[half] = _mm256_fmadd_ps(whole(sums[half]), scales, total[half]);
@@ -179,7 +179,7 @@ unsafe fn add<const COUNT: usize>(
     half: usize,
     column: usize,
     w: __m256,
-    x: [*const f32; COUNT],
+    x: &[*const f32; COUNT],
 ) {
     for (sums, x) in sums.iter_mut().zip(x) {
         // SAFETY: the caller's.
