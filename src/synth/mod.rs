@@ -247,8 +247,8 @@ pub fn synthesize(world: &mut World, options: &Options) -> Result<Pairs> {
     let given = Given { rules: rules(options)?, excluded: Excluded::load(&options.exclude)? };
     let mut pairs = Pairs::default();
     let mut writer = run::Writer::new(world, &given, options, options.seed, &mut pairs.counts);
-    let held_out = writer.write(options.held_out, true)?;
-    let train = writer.write(options.count, false)?;
+    let held_out = writer.write(options.held_out, true, 0)?;
+    let train = writer.write(options.count, false, 0)?;
     (pairs.held_out, pairs.train) = (held_out, train);
     Ok(pairs)
 }
@@ -273,12 +273,9 @@ pub fn synthesize_many(
         let missing = if held_out { options.held_out - all.held_out.len() } else { options.count - all.train.len() };
         let left = if held_out { schemas + held_schemas - number } else { schemas - number };
         let mut writer = run::Writer::new(&mut world, &given, options, seed, &mut all.counts);
-        let pairs = writer.write(missing.div_ceil(left), held_out)?;
-        if held_out {
-            all.held_out.extend(pairs)
-        } else {
-            all.train.extend(pairs)
-        }
+        let part = if held_out { &mut all.held_out } else { &mut all.train };
+        let pairs = writer.write(missing.div_ceil(left), held_out, part.len())?;
+        part.extend(pairs);
         tables += world.tables();
         rows += world.rows();
         done(number + 1);

@@ -104,13 +104,16 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Up to `count` pairs of one part. Fewer where the database has no more to ask.
-    pub fn write(&mut self, count: usize, held_out: bool) -> Result<Vec<Pair>> {
+    /// Up to `count` pairs of one part. Fewer where the database has no more to ask. `before`: pairs that other databases
+    /// gave; difficulties and languages go on taking turns from there.
+    pub fn write(&mut self, count: usize, held_out: bool, before: usize) -> Result<Vec<Pair>> {
         let mut sources: Vec<Source> = patterns::reading()
             .chain(patterns::changing().filter(|_| self.options.changes))
             .map(|pattern| Source { pattern, weight: patterns::weight(pattern.name), made: 0, dry: 0 })
             .collect();
-        let mut made: HashMap<Difficulty, usize> = HashMap::new();
+        let levels = Difficulty::ALL.len();
+        let mut made: HashMap<Difficulty, usize> =
+            Difficulty::ALL.iter().rev().enumerate().map(|(at, level)| (*level, (before + at) / levels)).collect();
         let mut pairs = Vec::with_capacity(count);
         while pairs.len() < count {
             let Some(at) = self.next(&sources, &made) else { break };

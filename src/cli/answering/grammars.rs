@@ -85,9 +85,7 @@ pub(super) fn choose(
     }
     match decoding.grammar_type.as_deref() {
         None | Some("") => choice(by_dialect(), Origin::Default),
-        Some(kind) if kind == "sql" || kind.starts_with("sql-") => {
-            choice(by_dialect(), Origin::Manifest)
-        }
+        Some(kind) if kind == "sql" || kind.starts_with("sql-") => choice(by_dialect(), Origin::Manifest),
         Some(kind) => {
             let text = shipped(kind).map_or(Text::None, |text| Text::Shipped(bare(kind), text));
             choice(text, Origin::Manifest)

@@ -36,7 +36,7 @@ hooks! {
     FunctionName "function-name", TableFunctionName "table-function-name", CollationName "collation-name", SingleType "single-type",
     Call "call", CallStar "call-star", Argument "argument", DistinctArgument "distinct-argument",
     VariadicArgument "variadic-argument", AllArgument "all-argument", ArgumentRest "argument-rest", CallEnd "call-end", WithinGroup "within-group", Filter "filter", Over "over",
-    TableItem "table-item", TableItemSign "table-item-sign", Derived "derived", LateralDerived "lateral-derived",
+    TableItem "table-item", TableItemSign "table-item-sign", Derived "derived", LateralDerived "lateral-derived", Only "only", Lateral "lateral",
     ParenJoin "paren-join", CommaJoin "comma-join", CrossJoin "cross-join", NaturalJoin "natural-join",
     PlainJoin "plain-join", OnCondition "on-condition", UsingCondition "using-condition", UsingColumn "using-column", UsingRest "using-rest", Alias "alias", RangeOffset "range-offset",
     Left "LEFT", Right "RIGHT", Full "FULL",
@@ -152,6 +152,8 @@ impl SchemaGuard {
             | Hook::WholeRow
             | Hook::WithinGroup
             | Hook::VariadicArgument
+            | Hook::Only
+            | Hook::Lateral
             | Hook::AllArgument
             | Hook::RangeOffset => None,
             Hook::Recursive

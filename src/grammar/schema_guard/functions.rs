@@ -186,7 +186,6 @@ pub fn types(dialect: Dialect) -> &'static [&'static str] {
     }
     &[
         "bigint",
-        "bigserial",
         "bit",
         "bool",
         "boolean",
@@ -216,9 +215,7 @@ pub fn types(dialect: Dialect) -> &'static [&'static str] {
         "point",
         "real",
         "regclass",
-        "serial",
         "smallint",
-        "smallserial",
         "text",
         "time",
         "timestamp",

@@ -317,9 +317,7 @@ impl SchemaGuard {
             Frame::Select(select) if obligation.qualifier != NONE => {
                 let source = self.in_sight(select).iter().find(|source| source.name == obligation.qualifier);
                 match source {
-                    Some(source) => {
-                        frames::is_once(self.frames.names(source.columns), obligation.column).then_some(at)
-                    }
+                    Some(source) => frames::is_once(self.frames.names(source.columns), obligation.column).then_some(at),
                     None if obligation.pinned => None,
                     None => outwards(self, obligation, false),
                 }

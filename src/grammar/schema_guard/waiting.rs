@@ -57,7 +57,9 @@ impl SchemaGuard {
         let missing = if qualifiers.is_empty() { usize::from(bare) } else { qualifiers.len() };
         let Some(columns) = coming else { return missing };
         let columns = self.frames.names(columns);
-        let serves = |qualifier: &NameId| Self::needed(select, *qualifier).iter().all(|column| frames::is_once(columns, *column));
+        let serves = |qualifier: &NameId| {
+            Self::needed(select, *qualifier).iter().all(|column| frames::is_once(columns, *column))
+        };
         let helps = if qualifiers.is_empty() {
             select.obligations.iter().any(|o| o.qualifier == NONE && columns.contains(&o.column))
         } else {
