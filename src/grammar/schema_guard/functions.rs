@@ -214,7 +214,6 @@ pub fn types(dialect: Dialect) -> &'static [&'static str] {
         "oid",
         "point",
         "real",
-        "regclass",
         "smallint",
         "text",
         "time",
