@@ -3,9 +3,9 @@
 #
 #   PYTHON=/path/to/python scripts/bench-decode.sh [FOLDER]
 #
-# PYTHON needs numpy, gguf, safetensors and llama-cpp-python (built from its source package, so that it is made for this
+# PYTHON needs numpy, gguf and llama-cpp-python (built from its source package, so that it is made for this
 # processor). FOLDER (default: a temporary one) keeps the models between runs: 30m (0.15 GiB with its GGUF files) and
-# 0.6b-shape (4 GiB). One table comes out: tokens a second, median of ROUNDS, ours beside llama.cpp's and the ratio.
+# 0.6b-shape (4 GiB with its own and what we quantise). One table comes out: tokens a second, median of ROUNDS, ours beside llama.cpp's and the ratio.
 # ROUNDS (3), PROMPT (128 tokens), ANSWER (48), QUERIES a round (3), ONLY (a regular expression over the table's first
 # column), THREADS (2); EXPERT_CLI names another build than `cargo build`'s.
 set -euo pipefail
