@@ -387,8 +387,8 @@ pub fn hex(digest: &[u8]) -> String {
     })
 }
 
-/// In builds of the `dev` and `test` profiles: ends the process as `kill -9` would when `EXPERT_FAILPOINT` names this point, or
-/// names it with `:N` and this is the N-th time (from 1) the point is reached. Release builds have no failpoints.
+/// In builds of the `dev` and `test` profiles (`build.rs`): ends the process as `kill -9` would when `EXPERT_FAILPOINT`
+/// names this point, or names it with `:N` and this is the N-th time (from 1) the point is reached. Release builds have no failpoints.
 pub fn failpoint(name: &str) {
     #[cfg(failpoints)]
     {

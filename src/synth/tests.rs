@@ -203,6 +203,19 @@ fn made_up_databases_are_asked_about_too() {
     assert!(held_out.is_disjoint(&schemas));
 }
 
+/// Databases that are asked two questions each would otherwise all be asked the easy ones of the first language.
+#[test]
+fn few_pairs_of_many_databases_take_turns() {
+    let own = Options { held_out: 8, ..options(80) };
+    let (pairs, ..) = synthesize_many(40, &own, |_| ()).unwrap();
+    for part in [&pairs.train, &pairs.held_out] {
+        let kinds: BTreeSet<(&str, &str)> = part.iter().map(|pair| (&*pair.language, pair.difficulty.name())).collect();
+        assert!(kinds.len() > 4, "{kinds:?}");
+    }
+    let of = |language: &str| pairs.train.iter().filter(|pair| pair.language == language).count();
+    assert!(of("en").abs_diff(of("pt")) <= 8, "{} and {}", of("en"), of("pt"));
+}
+
 #[test]
 fn excluded_questions_are_not_written() {
     let dir = tempfile::tempdir().unwrap();

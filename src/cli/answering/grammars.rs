@@ -145,3 +145,16 @@ impl Choice {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_model_alone_follows_a_grammar_only_if_it_was_made_for_sql() {
+        let chosen = |flags: &SamplingArgs, for_sql| choose(flags, None, "sqlite", for_sql).unwrap().setting().value;
+        let flags = SamplingArgs::default();
+        assert_eq!((chosen(&flags, true).as_str(), chosen(&flags, false).as_str()), ("sql-sqlite", "none"));
+        assert_eq!(chosen(&SamplingArgs { no_grammar: true, ..flags }, true), "none");
+    }
+}

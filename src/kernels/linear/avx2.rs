@@ -5,16 +5,13 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
+use crate::kernels::simd::{Level, level};
+
 /// Numbers of one step: two vectors, whose sums hide the latency of the multiply-adds.
 const STEP: usize = 16;
 
 /// Bytes ahead of which the stored rows are asked for: they come from memory once.
 const AHEAD: usize = 1 << 13;
-
-/// Whether the functions below run here.
-pub(super) fn available() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
-}
 
 /// Floats from a stored row.
 trait Stored: Copy {
@@ -72,7 +69,7 @@ pub(super) fn products_bf16(w: &[bf16], few: &[f32], k: usize, out: &mut [f32]) 
 }
 
 fn check(w: usize, few: usize, k: usize, out: usize) {
-    assert!(available(), "few rows: processor");
+    assert!(level() != Level::Baseline, "few rows: processor");
     assert!(w.is_multiple_of(k) && few.is_multiple_of(k) && out == w / k * (few / k), "few rows: lengths");
 }
 

@@ -109,6 +109,17 @@ mod tests {
                     team::work_together(|| form(m, &small[(r - 1) * k..], &mut alone));
                     assert!(alone.iter().enumerate().all(|(i, x)| *x == out[i * r + r - 1]));
                 }
+                // A processor with AVX-512 would not come by here.
+                #[cfg(target_arch = "x86_64")]
+                if crate::kernels::simd::level() != Level::Baseline {
+                    let mut out = vec![9.0; n * r];
+                    match values {
+                        Values::F32(v) => super::super::avx2::products_f32(v, &small, k, &mut out),
+                        Values::Bf16(v) => super::super::avx2::products_bf16(v, &small, k, &mut out),
+                        Values::F16(_) | Values::Quantised(_) => continue,
+                    }
+                    assert_close(&out, &(0..n * r).map(sum).collect::<Vec<_>>(), 1e-5);
+                }
             }
         }
     }
