@@ -4,7 +4,8 @@
 use super::draw::Draws;
 use super::made_up::is_person;
 use super::role::is_number_type;
-use super::worlds::{Writing, column_type};
+use super::worlds::column_type;
+use super::writing::Writing;
 use crate::sql::{Column, Dialect, ForeignKey, Table};
 
 /// One table gets a key to itself: a manager, what it is a part of.

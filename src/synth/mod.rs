@@ -29,6 +29,7 @@ mod style;
 mod tests;
 mod words;
 mod worlds;
+mod writing;
 
 use std::path::PathBuf;
 use std::sync::Arc;

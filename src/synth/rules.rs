@@ -28,6 +28,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("en/keywords.txt", include_str!("phrasing/en/keywords.txt")),
     ("en/colleague.txt", include_str!("phrasing/en/colleague.txt")),
     ("en/exam.txt", include_str!("phrasing/en/exam.txt")),
+    ("en/conditions.txt", include_str!("phrasing/en/conditions.txt")),
     ("en/held-out.txt", include_str!("phrasing/en/held-out.txt")),
     ("pt/base.txt", include_str!("phrasing/pt/base.txt")),
     ("pt/wide.txt", include_str!("phrasing/pt/wide.txt")),
@@ -45,6 +46,7 @@ const EMBEDDED: &[(&str, &str)] = &[
     ("pt/palavras.txt", include_str!("phrasing/pt/palavras.txt")),
     ("pt/colega.txt", include_str!("phrasing/pt/colega.txt")),
     ("pt/prova.txt", include_str!("phrasing/pt/prova.txt")),
+    ("pt/condicoes.txt", include_str!("phrasing/pt/condicoes.txt")),
     ("pt/held-out.txt", include_str!("phrasing/pt/held-out.txt")),
 ];
 
@@ -200,7 +202,7 @@ impl Rules {
     }
 
     /// The lines of a section that fit the slots: the file's own, else (for a file of the training part) those of the
-    /// language's shared files.
+    /// language's shared files; conditions are those of all its training files, but for files in lower case.
     pub fn lines<'r>(&'r self, file: &'r RuleFile, section: &str, filled: &[&str]) -> Vec<&'r Line> {
         self.lines_of(file, section, |line| line.fits(filled))
     }
@@ -210,11 +212,16 @@ impl Rules {
         let fitting = |file: &'r RuleFile| {
             file.sections.get(section).into_iter().flatten().filter(|line| fits(line)).collect::<Vec<_>>()
         };
+        let of_language = |other: &&'r RuleFile| !other.held_out && other.language == file.language;
+        // What is asked for and the condition behind it are worded apart: all that training says goes with all else.
+        if section.starts_with("where") && !file.held_out && !file.lower {
+            return self.files.iter().filter(of_language).filter(|other| !other.lower).flat_map(fitting).collect();
+        }
         let own = fitting(file);
         if !own.is_empty() || file.held_out {
             return own;
         }
-        self.files.iter().filter(|shared| shared.shared && shared.language == file.language).flat_map(fitting).collect()
+        self.files.iter().filter(of_language).filter(|shared| shared.shared).flat_map(fitting).collect()
     }
 
     /// The lines of a section for a kind of column, where `holds` says that it is one: the file's own and, for a file of

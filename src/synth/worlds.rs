@@ -6,14 +6,14 @@ use std::sync::LazyLock;
 use super::branches;
 use super::draw::Draws;
 use super::made_up::syllables;
-use super::words;
-use crate::sql::{Column, Dialect, ForeignKey, Schema, Table};
+use super::writing::Writing;
+use crate::sql::{Column, Dialect, ForeignKey, Name, Schema, Table};
 
 /// Share of the databases in which half of the names are new words.
 const PSEUDO: f64 = 0.5;
 
 /// Share of the databases whose keys are declared; elsewhere the names tell.
-const DECLARED_KEYS: f64 = 0.8;
+const DECLARED_KEYS: f64 = 0.7;
 
 /// Share of the databases that hold a table with two tables above it and those above these: sums over four tables.
 const DEEP: f64 = 0.22;
@@ -135,84 +135,11 @@ fn domains(text: &str) -> Vec<Domain> {
     domains
 }
 
-/// How the names of one database are written.
-pub(super) struct Writing {
-    camel: bool,
-    capital: bool,
-    plural: bool,
-    /// `reader_id` instead of `id` for a table's own key.
-    long_keys: bool,
-    short: bool,
-    prefix: &'static str,
-}
-
-impl Writing {
-    fn draw(draws: &mut Draws) -> Self {
-        let camel = draws.chance(0.12);
-        Self {
-            camel,
-            capital: camel && draws.chance(0.5),
-            plural: draws.chance(0.65),
-            long_keys: draws.chance(0.4),
-            short: draws.chance(0.1),
-            prefix: if !camel && draws.chance(0.05) { "tbl_" } else { "" },
-        }
-    }
-
-    /// A name.
-    pub fn name(&self, said: &str) -> String {
-        let said: Vec<String> =
-            said.split(' ').map(|word| if self.short { shortened(word) } else { word.to_owned() }).collect();
-        if !self.camel {
-            return said.join("_");
-        }
-        let upper = |word: &str| {
-            let mut chars = word.chars();
-            chars.next().map(|first| first.to_uppercase().collect::<String>() + chars.as_str()).unwrap_or_default()
-        };
-        let first = if self.capital { upper(&said[0]) } else { said[0].clone() };
-        first + &said[1..].iter().map(|word| upper(word)).collect::<String>()
-    }
-
-    /// A table's name.
-    pub fn table(&self, said: &str) -> String {
-        if let Some((front, part)) = said.rsplit_once(' ')
-            && words::is_part(part)
-        {
-            return format!("{}_{part}", self.table(front));
-        }
-        let said = match said.rsplit_once(' ') {
-            _ if !self.plural => said.to_owned(),
-            Some((front, last)) => format!("{front} {}", words::plural(last)),
-            None => words::plural(said),
-        };
-        format!("{}{}", self.prefix, self.name(&said))
-    }
-}
-
-/// The usual shortening of a word, where there is one that `words` reads back.
-fn shortened(word: &str) -> String {
-    for (long, short) in [
-        ("quantity", "qty"),
-        ("number", "num"),
-        ("amount", "amt"),
-        ("department", "dept"),
-        ("address", "addr"),
-        ("date", "dt"),
-        ("category", "cat"),
-    ] {
-        if word == long {
-            return short.to_owned();
-        }
-    }
-    word.to_owned()
-}
-
 /// A database of one to six connected tables.
 pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
     let Some(domain) = draws.pick(&DOMAINS) else { return Schema::default() };
     let chosen = connected(domain, draws);
-    let writing = Writing::draw(draws);
+    let writing = Writing::draw(draws, dialect);
     let pseudo = draws.chance(PSEUDO);
     let declared = draws.chance(DECLARED_KEYS);
     let common = common(domain, &chosen, draws);
@@ -230,8 +157,7 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
             }
         })
         .collect();
-    let key =
-        |at: usize| if writing.long_keys { writing.name(&format!("{} id", said[at])) } else { writing.name("id") };
+    let key = |at: usize| writing.key(&said[at]);
     let mut tables = Vec::new();
     for (own, at) in chosen.iter().enumerate() {
         let entity = &domain.tables[*at];
@@ -276,6 +202,8 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
     if draws.chance(SPLIT) {
         branches::split(&mut tables, &said, &writing, draws);
     }
+    // The case of every name counts, as it does in the catalog of a server.
+    tables.iter_mut().for_each(|table| table.rename(|name| Name::new(name.text(), true)));
     Schema::from_tables(dialect, tables)
 }
 
@@ -366,13 +294,14 @@ pub(super) fn column_type(kind: char, dialect: Dialect, draws: &mut Draws) -> St
     match (kind, dialect) {
         ('i', Dialect::Sqlite) => one(&["INTEGER", "INT"]),
         ('i', _) => one(&["INT", "INTEGER"]),
-        ('d', Dialect::Sqlite) => one(&["REAL", "DECIMAL(10,2)"]),
+        ('d', Dialect::Sqlite) => one(&["REAL", "REAL", "DECIMAL(10,2)", "FLOAT", "NUMERIC"]),
         ('d', _) => one(&["DECIMAL(10,2)", "NUMERIC", "DECIMAL"]),
         ('D', _) => "DATE".into(),
         ('T', Dialect::MySql) => "DATETIME".into(),
+        ('T', Dialect::Sqlite) => one(&["TIMESTAMP", "DATETIME"]),
         ('T', _) => "TIMESTAMP".into(),
         ('b', _) => "BOOLEAN".into(),
-        (_, Dialect::Sqlite) => one(&["TEXT", "TEXT", "VARCHAR(50)"]),
+        (_, Dialect::Sqlite) => one(&["TEXT", "TEXT", "VARCHAR(50)", "VARCHAR(255)", "CHAR(20)"]),
         (_, Dialect::MySql) => one(&["VARCHAR(50)", "VARCHAR(100)"]),
         _ => one(&["TEXT", "VARCHAR(50)", "VARCHAR"]),
     }
@@ -380,6 +309,7 @@ pub(super) fn column_type(kind: char, dialect: Dialect, draws: &mut Draws) -> St
 
 #[cfg(test)]
 mod tests {
+    use super::super::words;
     use super::*;
 
     #[test]

@@ -125,6 +125,10 @@ impl Schema {
     /// Adds a table, merging it into one of the same name and namespace.
     pub(super) fn add(&mut self, table: Table) {
         let mut table = table;
+        // Neither of them folds names, so quotes that kept capitals say nothing.
+        if matches!(self.dialect, Dialect::Sqlite | Dialect::MySql) {
+            table.rename(|name| Name::new(name.text(), false));
+        }
         table.columns = table.columns.into_iter().fold(Vec::new(), |mut columns, column| {
             if !columns.iter().any(|known: &Column| known.name.is(column.name.text())) {
                 columns.push(column);
@@ -156,6 +160,21 @@ impl Table {
     /// The column of this name, compared without regard to case.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name.is(name))
+    }
+
+    /// Writes every name anew.
+    pub fn rename(&mut self, new: impl Fn(&Name) -> Name) {
+        let own = self
+            .namespace
+            .iter_mut()
+            .chain([&mut self.name])
+            .chain(self.columns.iter_mut().map(|column| &mut column.name));
+        let keys = self.primary_key.iter_mut().chain(self.unique.iter_mut().flatten());
+        let foreign = self
+            .foreign_keys
+            .iter_mut()
+            .flat_map(|key| key.columns.iter_mut().chain([&mut key.table]).chain(&mut key.references));
+        own.chain(keys).chain(foreign).for_each(|name| *name = new(name));
     }
 
     fn merge(&mut self, other: Self) {
