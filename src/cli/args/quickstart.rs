@@ -24,7 +24,7 @@ pub struct Args {
     /// Train longer on more questions
     #[arg(long)]
     pub full: bool,
-    /// Optimiser steps of the training [default: 100; 1500 with --full]
+    /// Optimiser steps of the training [default: what fits into 100 s, 60 to 240; 1500 with --full]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: Option<u64>,
     /// Questions that training never sees, to score expert and base with

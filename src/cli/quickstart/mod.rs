@@ -23,10 +23,16 @@ use crate::model::EMBEDDED;
 /// What the expert is called.
 const NAME: &str = "expert-quickstart";
 
-/// Questions written for the training, and steps of it. Price: a hundred steps took 90 s on two Zen 2 cores, 83 s on two
-/// with AMX; `--full` was not timed.
-const SHORT: (u64, u64) = (4_000, 100);
-const FULL: (u64, u64) = (16_000, 1_500);
+/// Questions written for the training.
+const SHORT: u64 = 6_000;
+const FULL: u64 = 16_000;
+
+/// Steps of a training with `--full`; it was not timed.
+const FULL_STEPS: u64 = 1_500;
+
+/// How long a short training may take, by the estimate of `train --dry-run`, and the fewest and most steps it then has.
+const SHORT_SECONDS: f64 = 100.0;
+const SHORT_STEPS: (f64, f64) = (60.0, 240.0);
 
 /// Settings of a short training of the embedded model; they were the first ones tried (`docs/LOG.md`).
 const EMBEDDED_SETTINGS: [&str; 8] = [
@@ -78,8 +84,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui.note(&format!("A database to ask about, {db}:"));
     show_tables(&source, ui)?;
 
-    let (count, steps) = if args.full { FULL } else { SHORT };
-    let steps = args.steps.unwrap_or(steps).to_string();
+    let count = if args.full { FULL } else { SHORT };
     let (count, asked) = (count.to_string(), args.questions.to_string());
     let dialect = source.dialect().name();
     let base = args.base_model.as_deref().unwrap_or(EMBEDDED);
@@ -108,9 +113,15 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
         None => EMBEDDED_SETTINGS.iter().map(|setting| format!("training.config.{setting}")).collect(),
         Some(_) => vec!["training.config.dropout=0".into(), "training.config.save_strategy=no".into()],
     };
-    let mut training =
-        vec!["train", "--manifest", &manifest, "--dataset", &train, "--output", &weights, "--max-steps", &steps];
+    let mut training = vec!["train", "--manifest", &manifest, "--dataset", &train, "--output", &weights];
     training.extend(settings.iter().flat_map(|setting| ["--set", setting.as_str()]));
+    let steps = match args.steps {
+        Some(steps) => steps,
+        None if args.full => FULL_STEPS,
+        None => steps_in_time(&mut walk, &training)?,
+    };
+    let steps = steps.to_string();
+    training.extend(["--max-steps", &steps]);
     walk.step(&training)?;
     let packed = walk.step(&["package", "--manifest", &manifest, "--weights", &weights, "--output", &work])?;
     let package = packed["path"]
@@ -162,6 +173,16 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     ui.note(&format!("All of it took {:.0} s. An expert for a database of your own:", begun.elapsed().as_secs_f64()));
     ui.next("expert-cli quickstart --db sqlite:YOUR.db --full");
     Ok(())
+}
+
+/// How many steps of a training fit into [`SHORT_SECONDS`].
+fn steps_in_time(walk: &mut Walk<'_>, training: &[&str]) -> Result<u64> {
+    let trial = [training, &["--max-steps", "100", "--dry-run"]].concat();
+    let seconds = walk.step(&trial)?["estimated_seconds"]
+        .as_f64()
+        .ok_or_else(|| Problem::failed("`train --dry-run` did not say how long the training takes"))?;
+    let (fewest, most) = SHORT_STEPS;
+    Ok((100.0 * SHORT_SECONDS / seconds.max(1.0)).clamp(fewest, most) as u64)
 }
 
 /// The tables with their columns and numbers of rows.
