@@ -5,8 +5,9 @@
 #
 # FOLDER holds rows, checkpoints and the result, and is resumed from where it was stopped. Two stages learn questions and
 # answers: a constant rate from random numbers (STAGE1 steps, 3000), then other rows with a rate that falls to zero
-# (STAGE2, 2300). Four more learn answers only, at a constant rate and three times at a falling one (STAGE3, 1250; STAGE4, 3100;
-# STAGE5, 1500; STAGE6, 920). The result is the mean of the last two (`average-weights.py`, which needs python3).
+# (STAGE2, 2300). Six more learn answers only, at a constant rate and five times at a falling one (STAGE3, 1250; STAGE4, 3100;
+# STAGE5, 1500; STAGE6, 920; STAGE7, 1500; STAGE8, 1500). The seventh begins with the mean of the fifth and the sixth
+# (`average-weights.py`, which needs python3).
 # EXPERT_CLI names another build than `cargo build`'s. Afterwards FOLDER/tiny-sql holds the files of models/tiny-sql in bf16, and `expert-cli eval --base-model FOLDER/tiny-sql` scores them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,6 +21,8 @@ STAGE3=${STAGE3:-1250}
 STAGE4=${STAGE4:-3100}
 STAGE5=${STAGE5:-1500}
 STAGE6=${STAGE6:-920}
+STAGE7=${STAGE7:-1500}
+STAGE8=${STAGE8:-1500}
 export EXPERT_HOME=${EXPERT_HOME:-$folder/home}
 # Large buffers come and go in every layer: kept, they cost no page faults (a quarter less processor time).
 export MALLOC_MMAP_THRESHOLD_=33000000 MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_TOP_PAD_=67108864
@@ -72,7 +75,11 @@ rows sqlite-5 4000 120000 600 sqlite 5031 en,pt
 rows postgres-5 700 20000 100 postgres 5032 en,pt
 rows sqlite-6 5000 150000 600 sqlite 6031 en,pt
 rows postgres-6 800 22000 100 postgres 6032 en,pt
-for stage in 1 2 3 4 5 6; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
+rows sqlite-7 6500 190000 600 sqlite 7031 en,pt
+rows postgres-7 900 24000 200 postgres 7032 en,pt
+rows sqlite-8 6000 160000 600 sqlite 8031 en,pt
+rows postgres-8 800 20000 200 postgres 8032 en,pt
+for stage in 1 2 3 4 5 6 7 8; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
 
 mkdir -p "$folder/start"
 cp models/tiny-sql/recipe/config.json "$folder/start/"
@@ -91,12 +98,20 @@ stage stage-6 "$(result_of stage-5)" rows-6 "$STAGE6" --set training.config.trai
     --set training.config.learning_rate=0.001 --set training.config.warmup_steps=60 \
     --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
 
-result=$(result_of stage-6)
-mkdir -p "$folder/tiny-sql"
-"${PYTHON:-python3}" scripts/average-weights.py "$(result_of stage-5)/model.safetensors" "$result/model.safetensors" \
-    "$folder/tiny-sql/model.safetensors"
-for file in config.json tokenizer.json tokenizer_config.json; do
-    cp "$result/$file" "$folder/tiny-sql/"
-done
+mean() { # RESULT A B: a model of the mean weights
+    mkdir -p "$1"
+    "${PYTHON:-python3}" scripts/average-weights.py "$2/model.safetensors" "$3/model.safetensors" "$1/model.safetensors"
+    for file in config.json tokenizer.json tokenizer_config.json; do cp "$3/$file" "$1/"; done
+}
+
+mean "$folder/mean" "$(result_of stage-5)" "$(result_of stage-6)"
+stage stage-7 "$folder/mean" rows-7 "$STAGE7" --set training.config.train_on=answer \
+    --set training.config.learning_rate=0.001 --set training.config.warmup_steps=60 \
+    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
+stage stage-8 "$(result_of stage-7)" rows-8 "$STAGE8" --set training.config.train_on=answer \
+    --set training.config.learning_rate=0.0009 --set training.config.warmup_steps=60 \
+    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
+
+mean "$folder/tiny-sql" "$(result_of stage-7)" "$(result_of stage-8)"
 cp models/tiny-sql/generation_config.json models/tiny-sql/LICENSE "$folder/tiny-sql/"
 echo "$folder/tiny-sql holds the model"

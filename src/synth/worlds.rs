@@ -163,12 +163,20 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
         let entity = &domain.tables[*at];
         let mut table = Table::new(writing.table(&said[own]));
         let mut columns: Vec<Column> = Vec::new();
-        for (name, kind) in some_columns(entity, draws) {
+        let mut named = some_columns(entity, draws);
+        if !entity.links {
+            let common = Writing::common_columns(draws);
+            named.extend(common.into_iter().filter(|(name, _)| !entity.columns.iter().any(|(own, _)| own == name)));
+        }
+        for (name, kind) in named {
             let label = kind == 't' && entity.columns.first().is_some_and(|(first, _)| *first == name);
-            let said = if pseudo && draws.chance(0.5) { pseudo_column(&name, label, draws) } else { name };
+            let name = if pseudo && draws.chance(0.5) { pseudo_column(&name, label, draws) } else { name };
+            let said = writing.said(&said[own], &name, draws);
             let mut column = Column::new(writing.name(&said), Some(column_type(kind, dialect, draws)));
             column.not_null = draws.chance(0.15);
-            columns.push(column);
+            if !columns.iter().any(|known| known.name == column.name) {
+                columns.push(column);
+            }
         }
         for (parent, role) in &entity.parents {
             let Some(to) = chosen.iter().position(|at| domain.tables[*at].names[0] == *parent) else { continue };

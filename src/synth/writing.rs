@@ -63,7 +63,26 @@ pub(super) struct Writing {
     long_keys: bool,
     short: bool,
     prefix: &'static str,
+    /// Share of the columns that begin with their table's name: `customer_name`.
+    prefixed: f64,
 }
+
+/// Columns that tables of all kinds have, with their type letter.
+const COMMON_COLUMNS: &[(&str, char)] = &[
+    ("details", 't'),
+    ("other details", 't'),
+    ("description", 't'),
+    ("notes", 't'),
+    ("comment", 't'),
+    ("type", 't'),
+    ("type code", 't'),
+    ("status", 't'),
+    ("status code", 't'),
+    ("reference", 't'),
+    ("created at", 'T'),
+    ("updated at", 'T'),
+    ("active", 'b'),
+];
 
 impl Writing {
     /// A way to write that is common in databases of a dialect: PostgreSQL wants quotes for anything but snake case.
@@ -85,6 +104,7 @@ impl Writing {
             plural: draws.chance(0.65),
             long_keys: draws.chance(0.5),
             short: draws.chance(0.1),
+            prefixed: [0.0, 0.0, 0.0, 0.5, 1.0][draws.below(5)],
             prefix: if tables == Case::Snake && draws.chance(0.08) { "tbl_" } else { "" },
         }
     }
@@ -92,6 +112,21 @@ impl Writing {
     /// A column's name.
     pub fn name(&self, said: &str) -> String {
         self.columns.join(&self.words(said), self.initials)
+    }
+
+    /// What a column of a table is called: some databases put the table in front.
+    pub fn said(&self, table: &str, column: &str, draws: &mut Draws) -> String {
+        let known = column.split(' ').next() == table.split(' ').next();
+        if !known && table.split(' ').count() < 3 && draws.chance(self.prefixed) {
+            return format!("{table} {column}");
+        }
+        column.to_owned()
+    }
+
+    /// Columns that a table has beside its own.
+    pub fn common_columns(draws: &mut Draws) -> Vec<(String, char)> {
+        let count = [0, 0, 0, 1, 1, 2][draws.below(6)];
+        draws.some(COMMON_COLUMNS, count).into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect()
     }
 
     /// The name of a table's own key.
