@@ -5,9 +5,9 @@
 #
 # FOLDER holds rows, checkpoints and the result, and is resumed from where it was stopped. Two stages learn questions and
 # answers: a constant rate from random numbers (STAGE1 steps, 3000), then other rows with a rate that falls to zero
-# (STAGE2, 2300). Six more learn answers only, at a constant rate and five times at a falling one (STAGE3, 1250; STAGE4, 3100;
-# STAGE5, 1500; STAGE6, 920; STAGE7, 1500; STAGE8, 1500). The seventh begins with the mean of the fifth and the sixth
-# (`average-weights.py`, which needs python3).
+# (STAGE2, 2300). Seven more learn answers only, at a constant rate and six times at a falling one (STAGE3, 1250; STAGE4, 3100;
+# STAGE5, 1500; STAGE6, 920; STAGE7, 1500; STAGE8, 1200; STAGE9, 1400). The seventh begins with the mean of the fifth and the
+# sixth, the ninth with that of the seventh and the eighth (`average-weights.py`, which needs python3).
 # EXPERT_CLI names another build than `cargo build`'s. Afterwards FOLDER/tiny-sql holds the files of models/tiny-sql in bf16, and `expert-cli eval --base-model FOLDER/tiny-sql` scores them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,7 +22,8 @@ STAGE4=${STAGE4:-3100}
 STAGE5=${STAGE5:-1500}
 STAGE6=${STAGE6:-920}
 STAGE7=${STAGE7:-1500}
-STAGE8=${STAGE8:-1500}
+STAGE8=${STAGE8:-1200}
+STAGE9=${STAGE9:-1400}
 export EXPERT_HOME=${EXPERT_HOME:-$folder/home}
 # Large buffers come and go in every layer: kept, they cost no page faults (a quarter less processor time).
 export MALLOC_MMAP_THRESHOLD_=33000000 MALLOC_TRIM_THRESHOLD_=4000000000 MALLOC_TOP_PAD_=67108864
@@ -79,7 +80,9 @@ rows sqlite-7 6500 190000 600 sqlite 7031 en,pt
 rows postgres-7 900 24000 200 postgres 7032 en,pt
 rows sqlite-8 6000 160000 600 sqlite 8031 en,pt
 rows postgres-8 800 20000 200 postgres 8032 en,pt
-for stage in 1 2 3 4 5 6 7 8; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
+rows sqlite-9 5500 140000 600 sqlite 9031 en,pt
+rows postgres-9 700 16000 100 postgres 9032 en,pt
+for stage in 1 2 3 4 5 6 7 8 9; do joined "rows-$stage" "sqlite-$stage" "postgres-$stage"; done
 
 mkdir -p "$folder/start"
 cp models/tiny-sql/recipe/config.json "$folder/start/"
@@ -104,14 +107,19 @@ mean() { # RESULT A B: a model of the mean weights
     for file in config.json tokenizer.json tokenizer_config.json; do cp "$3/$file" "$1/"; done
 }
 
-mean "$folder/mean" "$(result_of stage-5)" "$(result_of stage-6)"
-stage stage-7 "$folder/mean" rows-7 "$STAGE7" --set training.config.train_on=answer \
+mean "$folder/mean-6" "$(result_of stage-5)" "$(result_of stage-6)"
+stage stage-7 "$folder/mean-6" rows-7 "$STAGE7" --set training.config.train_on=answer \
     --set training.config.learning_rate=0.001 --set training.config.warmup_steps=60 \
     --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
 stage stage-8 "$(result_of stage-7)" rows-8 "$STAGE8" --set training.config.train_on=answer \
     --set training.config.learning_rate=0.0009 --set training.config.warmup_steps=60 \
     --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
 
-mean "$folder/tiny-sql" "$(result_of stage-7)" "$(result_of stage-8)"
+mean "$folder/mean-8" "$(result_of stage-7)" "$(result_of stage-8)"
+stage stage-9 "$folder/mean-8" rows-9 "$STAGE9" --set training.config.train_on=answer \
+    --set training.config.learning_rate=0.0009 --set training.config.warmup_steps=60 \
+    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
+
+mean "$folder/tiny-sql" "$folder/mean-8" "$(result_of stage-9)"
 cp models/tiny-sql/generation_config.json models/tiny-sql/LICENSE "$folder/tiny-sql/"
 echo "$folder/tiny-sql holds the model"

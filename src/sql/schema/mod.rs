@@ -125,10 +125,6 @@ impl Schema {
     /// Adds a table, merging it into one of the same name and namespace.
     pub(super) fn add(&mut self, table: Table) {
         let mut table = table;
-        // Neither of them folds names, so quotes that kept capitals say nothing.
-        if matches!(self.dialect, Dialect::Sqlite | Dialect::MySql) {
-            table.rename(|name| Name::new(name.text(), false));
-        }
         table.columns = table.columns.into_iter().fold(Vec::new(), |mut columns, column| {
             if !columns.iter().any(|known: &Column| known.name.is(column.name.text())) {
                 columns.push(column);

@@ -9,7 +9,17 @@ use super::super::Dialect;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 pub struct Name {
     text: String,
-    quoted: bool,
+    quotes: Quotes,
+}
+
+/// Where a name needs quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+enum Quotes {
+    #[default]
+    Never,
+    /// Where a name without them would fold to lower case: it was written with capitals behind quotes.
+    WhereCaseCounts,
+    Always,
 }
 
 /// Words that some dialect takes nowhere as a bare name.
@@ -102,8 +112,12 @@ impl Name {
         let plain = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
             && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
         let reserved = RESERVED.iter().any(|word| word.eq_ignore_ascii_case(&text));
-        let folds = quoted && text.chars().any(char::is_uppercase);
-        Self { quoted: !plain || reserved || folds, text }
+        let quotes = match () {
+            () if !plain || reserved => Quotes::Always,
+            () if quoted && text.chars().any(char::is_uppercase) => Quotes::WhereCaseCounts,
+            () => Quotes::Never,
+        };
+        Self { text, quotes }
     }
 
     /// The name without quotes.
@@ -124,7 +138,13 @@ impl Name {
     }
 
     pub(super) fn write(&self, sql: &mut String, dialect: Dialect) {
-        if !self.quoted {
+        let bare = match self.quotes {
+            Quotes::Never => true,
+            // Neither SQLite nor MySQL folds names; a dialect that is not known may.
+            Quotes::WhereCaseCounts => matches!(dialect, Dialect::Sqlite | Dialect::MySql),
+            Quotes::Always => false,
+        };
+        if bare {
             sql.push_str(&self.text);
             return;
         }
@@ -154,7 +174,7 @@ mod tests {
         for (name, quoted, sql) in [
             ("users", true, "users"),
             ("Users", false, "Users"),
-            ("Users", true, "\"Users\""),
+            ("Users", true, "Users"),
             ("Home Town", true, "\"Home Town\""),
             ("2020", false, "\"2020\""),
             ("order", false, "\"order\""),
@@ -163,6 +183,8 @@ mod tests {
         ] {
             assert_eq!(Name::new(name, quoted).to_sql(Dialect::Sqlite), sql);
         }
+        assert_eq!(Name::new("Users", true).to_sql(Dialect::Postgres), "\"Users\"");
+        assert_eq!(Name::new("Users", false).to_sql(Dialect::Postgres), "Users");
         assert_eq!(Name::new("a`b", true).to_sql(Dialect::MySql), "`a``b`");
         assert!(Name::new("GRÖSSE", true).is("grösse"));
     }
