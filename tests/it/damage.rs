@@ -1,7 +1,7 @@
 //! Conversion of texts that nobody would write, and of those that need none.
 
 use expert_cli::data::draws::Draws;
-use expert_cli::sql::Schema;
+use expert_cli::sql::{Dialect, Schema};
 use expert_cli::sql::convert::{Fidelity, Source, Target, detect, translate};
 
 use crate::convert::cases;
