@@ -8,7 +8,7 @@
 # BASE       the base model (default: the embedded one)
 # EXPERT     adapter folder or installed expert that is asked the scenarios (default: the base model alone)
 # MANIFEST   manifest that the ten experts are trained by (default: experts/expert-sql/manifest.json, else a starter)
-# MODEL      its base model, where it has several
+# MODEL      its base model, where it has several (of the first manifest: tiny-sql)
 # ONLY       regular expression over the names of the rows: quickstart rate schemas human scenarios-en scenarios-pt complex
 #            valid vote latency official
 # MINUTES    training time of each of the ten (3) · STEPS  or steps, where the machine is not quiet enough for minutes
@@ -30,6 +30,7 @@ TEMPERATURE=${TEMPERATURE:-0.7}
 SCHEMAS=${SCHEMAS:-customers_and_invoices department_store store_1 hospital_1 college_2 wine_1 apartment_rentals hr_1 race_track election}
 read -r -a TRAIN <<<"${TRAIN:-}"
 read -r -a ASK <<<"${ASK:-}"
+[ -n "${MANIFEST:-}${BASE:-}" ] || MODEL=${MODEL:-tiny-sql}
 MANIFEST=${MANIFEST:-experts/expert-sql/manifest.json}
 [ -f "$MANIFEST" ] || MANIFEST=
 base=()

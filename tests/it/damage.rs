@@ -1,8 +1,8 @@
 //! Conversion of texts that nobody would write, and of those that need none.
 
 use expert_cli::data::draws::Draws;
-use expert_cli::sql::{Dialect, Schema};
 use expert_cli::sql::convert::{Fidelity, Source, Target, detect, translate};
+use expert_cli::sql::{Dialect, Schema};
 
 use crate::convert::cases;
 

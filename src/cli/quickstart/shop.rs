@@ -22,7 +22,7 @@ customer_id INTEGER REFERENCES customer (id), stars INTEGER, written DATE);
 pub(super) const QUESTIONS: [&str; 3] = [
     "How many customers live in Porto?",
     "What is the average price of the products of each category?",
-    "List the names of the customers who have never bought anything.",
+    "List the names of the customers who have never made a purchase.",
 ];
 
 const FIRST: [&str; 12] =
