@@ -94,31 +94,24 @@ stage stage-3 "$(result_of stage-2)" rows-3 "$STAGE3" --set training.config.trai
 stage stage-4 "$(result_of stage-3)" rows-4 "$STAGE4" --set training.config.train_on=answer \
     --set training.config.learning_rate=0.001 --set training.config.warmup_steps=100 \
     --set training.config.lr_scheduler=linear
-stage stage-5 "$(result_of stage-4)" rows-5 "$STAGE5" --set training.config.train_on=answer \
-    --set training.config.learning_rate=0.0009 --set training.config.warmup_steps=60 \
-    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
-stage stage-6 "$(result_of stage-5)" rows-6 "$STAGE6" --set training.config.train_on=answer \
-    --set training.config.learning_rate=0.001 --set training.config.warmup_steps=60 \
-    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
-
+answers() { # NAME BASE ROWS STEPS RATE: a stage on answers only, at a rate that falls to zero
+    stage "$1" "$2" "$3" "$4" --set training.config.train_on=answer --set training.config.learning_rate="$5" \
+        --set training.config.warmup_steps=60 --set training.config.lr_scheduler=linear \
+        --set training.config.save_dtype=bfloat16
+}
 mean() { # RESULT A B: a model of the mean weights
     mkdir -p "$1"
     "${PYTHON:-python3}" scripts/average-weights.py "$2/model.safetensors" "$3/model.safetensors" "$1/model.safetensors"
     for file in config.json tokenizer.json tokenizer_config.json; do cp "$3/$file" "$1/"; done
 }
 
+answers stage-5 "$(result_of stage-4)" rows-5 "$STAGE5" 0.0009
+answers stage-6 "$(result_of stage-5)" rows-6 "$STAGE6" 0.001
 mean "$folder/mean-6" "$(result_of stage-5)" "$(result_of stage-6)"
-stage stage-7 "$folder/mean-6" rows-7 "$STAGE7" --set training.config.train_on=answer \
-    --set training.config.learning_rate=0.001 --set training.config.warmup_steps=60 \
-    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
-stage stage-8 "$(result_of stage-7)" rows-8 "$STAGE8" --set training.config.train_on=answer \
-    --set training.config.learning_rate=0.0009 --set training.config.warmup_steps=60 \
-    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
-
+answers stage-7 "$folder/mean-6" rows-7 "$STAGE7" 0.001
+answers stage-8 "$(result_of stage-7)" rows-8 "$STAGE8" 0.0009
 mean "$folder/mean-8" "$(result_of stage-7)" "$(result_of stage-8)"
-stage stage-9 "$folder/mean-8" rows-9 "$STAGE9" --set training.config.train_on=answer \
-    --set training.config.learning_rate=0.0009 --set training.config.warmup_steps=60 \
-    --set training.config.lr_scheduler=linear --set training.config.save_dtype=bfloat16
+answers stage-9 "$folder/mean-8" rows-9 "$STAGE9" 0.0009
 
 mean "$folder/tiny-sql" "$folder/mean-8" "$(result_of stage-9)"
 cp models/tiny-sql/generation_config.json models/tiny-sql/LICENSE "$folder/tiny-sql/"

@@ -82,6 +82,23 @@ const COMMON_NAMES: &[(&str, &str)] = &[
     ("caller", "customer"),
 ];
 
+/// Columns that tables of all kinds have, with their type letter.
+const COMMON_COLUMNS: &[(&str, char)] = &[
+    ("details", 't'),
+    ("other details", 't'),
+    ("description", 't'),
+    ("notes", 't'),
+    ("comment", 't'),
+    ("type", 't'),
+    ("type code", 't'),
+    ("status", 't'),
+    ("status code", 't'),
+    ("reference", 't'),
+    ("created at", 'T'),
+    ("updated at", 'T'),
+    ("active", 'b'),
+];
+
 static DOMAINS: LazyLock<Vec<Domain>> = LazyLock::new(|| domains(include_str!("domains.txt")));
 
 #[derive(Debug, Clone, Default)]
@@ -165,8 +182,9 @@ pub(super) fn schema(draws: &mut Draws, dialect: Dialect) -> Schema {
         let mut columns: Vec<Column> = Vec::new();
         let mut named = some_columns(entity, draws);
         if !entity.links {
-            let common = Writing::common_columns(draws);
-            named.extend(common.into_iter().filter(|(name, _)| !entity.columns.iter().any(|(own, _)| own == name)));
+            let count = [0, 0, 0, 1, 1, 2][draws.below(6)];
+            let more = draws.some(COMMON_COLUMNS, count).into_iter().map(|(name, kind)| (name.to_owned(), kind));
+            named.extend(more.filter(|(name, _)| !entity.columns.iter().any(|(own, _)| own == name)));
         }
         for (name, kind) in named {
             let label = kind == 't' && entity.columns.first().is_some_and(|(first, _)| *first == name);
@@ -337,6 +355,33 @@ mod tests {
             seen.insert(schema.to_ddl());
         }
         assert!(seen.len() > 290, "{}", seen.len());
+    }
+
+    #[test]
+    fn names_are_written_in_many_ways_and_quoted_where_case_counts() {
+        let ddl = |dialect| -> String {
+            (0..300).map(|seed| schema(&mut Draws::new(&[seed]), dialect).to_ddl()).collect::<Vec<_>>().join("\n")
+        };
+        let (sqlite, postgres) = (ddl(Dialect::Sqlite), ddl(Dialect::Postgres));
+        let found = |pattern: &str, text: &str| regex::Regex::new(pattern).unwrap().find_iter(text).count();
+        for table in
+            ["[a-z]+_[a-z]+s?", "[a-z]+[A-Z][a-z]+", "[A-Z][a-z]+[A-Z][a-z]+", "[A-Z][a-z]+_[A-Z][a-z]+", "[A-Z]{4,}"]
+        {
+            assert!(found(&format!(r"CREATE TABLE {table} \("), &sqlite) > 2, "{table}");
+        }
+        assert!(found(r#"CREATE TABLE "[A-Z]"#, &postgres) > 20);
+        assert_eq!(found(r"CREATE TABLE [A-Z]", &postgres), 0);
+    }
+
+    #[test]
+    fn some_databases_put_the_table_in_front_of_its_columns() {
+        let in_front = |table: &Table| {
+            let (own, columns) = (words::table(table.name.text()), table.columns.iter());
+            columns.filter(|column| words::split(column.name.text()).starts_with(&own)).count() > 2
+        };
+        let with = |seed: &u64| schema(&mut Draws::new(&[*seed]), Dialect::Sqlite).tables().iter().any(in_front);
+        let count = (0..300).filter(with).count();
+        assert!((60..180).contains(&count), "{count}");
     }
 
     /// Tables of the databases for measuring, as words.

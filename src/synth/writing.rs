@@ -1,4 +1,4 @@
-//! How the names of a made-up database are written: as those of the databases that people have.
+//! How the names of a made-up database are written: in the ways that people have.
 
 use super::draw::Draws;
 use super::words;
@@ -19,7 +19,7 @@ enum Case {
     Upper,
 }
 
-/// How tables and columns are written, and how many databases in a hundred do so, about as those that people have.
+/// How tables and columns are written, and how many databases in a hundred do so: an estimate.
 const CASES: &[(usize, Case, Case)] = &[
     (46, Case::Snake, Case::Snake),
     (5, Case::Camel, Case::Camel),
@@ -67,34 +67,12 @@ pub(super) struct Writing {
     prefixed: f64,
 }
 
-/// Columns that tables of all kinds have, with their type letter.
-const COMMON_COLUMNS: &[(&str, char)] = &[
-    ("details", 't'),
-    ("other details", 't'),
-    ("description", 't'),
-    ("notes", 't'),
-    ("comment", 't'),
-    ("type", 't'),
-    ("type code", 't'),
-    ("status", 't'),
-    ("status code", 't'),
-    ("reference", 't'),
-    ("created at", 'T'),
-    ("updated at", 'T'),
-    ("active", 'b'),
-];
-
 impl Writing {
     /// A way to write that is common in databases of a dialect: PostgreSQL wants quotes for anything but snake case.
     pub fn draw(draws: &mut Draws, dialect: Dialect) -> Self {
-        let mut left = draws.below(CASES.iter().map(|(share, ..)| share).sum());
-        let drawn = CASES.iter().find(|(share, ..)| {
-            let found = left < *share;
-            left = left.saturating_sub(*share);
-            found
-        });
-        let (_, tables, columns) = match drawn {
-            Some(drawn) if dialect != Dialect::Postgres || draws.chance(0.5) => *drawn,
+        let ways: Vec<_> = CASES.iter().flat_map(|way| std::iter::repeat_n(way, way.0)).collect();
+        let (_, tables, columns) = match draws.pick(&ways) {
+            Some(way) if dialect != Dialect::Postgres || draws.chance(0.5) => **way,
             _ => CASES[0],
         };
         Self {
@@ -121,12 +99,6 @@ impl Writing {
             return format!("{table} {column}");
         }
         column.to_owned()
-    }
-
-    /// Columns that a table has beside its own.
-    pub fn common_columns(draws: &mut Draws) -> Vec<(String, char)> {
-        let count = [0, 0, 0, 1, 1, 2][draws.below(6)];
-        draws.some(COMMON_COLUMNS, count).into_iter().map(|(name, kind)| (name.to_owned(), kind)).collect()
     }
 
     /// The name of a table's own key.

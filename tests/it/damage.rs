@@ -2,7 +2,7 @@
 
 use expert_cli::data::draws::Draws;
 use expert_cli::sql::convert::{Fidelity, Source, Target, detect, translate};
-use expert_cli::sql::{Dialect, Schema};
+use expert_cli::sql::{Dialect, Name, Schema};
 
 use crate::convert::cases;
 
@@ -44,12 +44,8 @@ fn damaged_cases_and_tables_do_not_make_it_panic() {
                 let again = Schema::parse(&canonical, case.from.dialect());
                 match again {
                     Err(error) => defects.push(format!("{error}: {canonical}\nread from {ddl}")),
-                    // SQLite's and MySQL's text does not tell of quotes that they do not need.
-                    Ok(again)
-                        if again.to_ddl() != canonical
-                            || case.from.dialect() == Dialect::Postgres && again != schema =>
-                    {
-                        defects.push(format!("{canonical}\nread from {ddl}\n{again:?}"))
+                    Ok(again) if again != told(&schema) => {
+                        defects.push(format!("{canonical}\nread from {ddl}\n{again:?}"));
                     }
                     Ok(_) => {}
                 }
@@ -57,6 +53,16 @@ fn damaged_cases_and_tables_do_not_make_it_panic() {
         }
     }
     assert!(defects.is_empty(), "canonical text that does not read back:\n{}", defects.join("\n\n"));
+}
+
+/// What a schema's text tells: SQLite's and MySQL's has no quotes for capitals alone, which they do not need.
+fn told(schema: &Schema) -> Schema {
+    if !matches!(schema.dialect(), Dialect::Sqlite | Dialect::MySql) {
+        return schema.clone();
+    }
+    let mut tables = schema.tables().to_vec();
+    tables.iter_mut().for_each(|table| table.rename(|name| Name::new(name.text(), false)));
+    Schema::from_tables(schema.dialect(), tables)
 }
 
 /// PostgreSQL's own queries keep every byte, whatever they are taken for.

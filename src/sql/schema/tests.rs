@@ -135,14 +135,13 @@ proptest! {
         tables in prop::collection::vec(table(), 1..4),
         dialect in prop::sample::select(vec![Dialect::Postgres, Dialect::MySql, Dialect::Sqlite, Dialect::Generic]),
     ) {
-        let schema = Schema::from_tables(dialect, tables);
-        let text = schema.to_ddl();
-        let read = Schema::parse(&text, dialect).unwrap();
-        prop_assert_eq!(read.to_ddl(), text.clone());
-        // Where case does not count, the text does not tell that capitals stood behind quotes.
-        if matches!(dialect, Dialect::Postgres | Dialect::Generic) {
-            prop_assert_eq!(read, schema, "{}", text);
+        let text = Schema::from_tables(dialect, tables.clone()).to_ddl();
+        let mut told = tables;
+        // Their text has no quotes for capitals alone, which they do not need.
+        if matches!(dialect, Dialect::Sqlite | Dialect::MySql) {
+            told.iter_mut().for_each(|table| table.rename(|name| Name::new(name.text(), false)));
         }
+        prop_assert_eq!(Schema::parse(&text, dialect).unwrap(), Schema::from_tables(dialect, told), "{}", text);
     }
 
     #[test]
