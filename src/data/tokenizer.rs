@@ -117,6 +117,11 @@ impl TextTokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// The token of an id as the tokenizer writes it (byte-level: `Ġname`).
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
     /// Number of ids, added tokens included: the model may have more rows.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

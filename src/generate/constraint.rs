@@ -50,6 +50,8 @@ pub struct Constraint {
     begun: bool,
     /// Whether a token was ever refused only because the budget would have ended before the statement.
     cut_short: bool,
+    /// Only the known way to the end is open.
+    closing: bool,
     /// Searches for a way to the end that found none.
     lost: u32,
     /// The way to the end from here. `Some(None)`: looked for in vain.
@@ -88,6 +90,7 @@ impl Constraint {
             opening,
             begun: false,
             cut_short: false,
+            closing: false,
             lost: 0,
             way: None,
             taste,
@@ -185,7 +188,15 @@ impl Constraint {
         self.matcher.is_finished()
     }
 
-    /// Whether the budget has steered the answer: it was closed, not ended by the model's own choice.
+    /// Leaves nothing open but the known way to the end: the answer is closed where it stands. Where no way is known, it
+    /// goes on.
+    pub fn close(&mut self) {
+        self.closing = true;
+        self.cut_short = true;
+        self.begin_step();
+    }
+
+    /// Whether the answer was closed, not ended by the model's own choice: by [`Constraint::close`] or by the budget.
     pub fn is_cut_short(&self) -> bool {
         self.cut_short
     }
@@ -248,12 +259,23 @@ impl Constraint {
         }
         self.step.denied += 1;
         if self.step.denied >= TRIES || self.lost >= LOST_SEARCHES {
-            let mut mask = BitMask::new(self.trie.size());
-            self.insert_way(&mut mask);
-            self.mask = Some(mask);
-            self.step.forced = true;
+            self.force();
         }
         false
+    }
+
+    /// Leaves only the next token of the known way.
+    fn force(&mut self) {
+        let mut mask = BitMask::new(self.trie.size());
+        self.insert_way(&mut mask);
+        self.mask = Some(mask);
+        self.step.forced = true;
+    }
+
+    fn force_if_closing(&mut self) {
+        if self.closing && !self.step.forced && self.way().is_some() {
+            self.force();
+        }
     }
 
     /// Whether a keyword that this token completes may end there. Where it may not, it could only be the beginning of an
@@ -279,6 +301,7 @@ impl Allowed for Constraint {
         if self.is_opening(id) {
             return true;
         }
+        self.force_if_closing();
         let in_mask = self.mask.as_ref().is_none_or(|mask| mask.contains(id));
         if self.step.forced {
             return in_mask;
@@ -303,6 +326,7 @@ impl Allowed for Constraint {
         if self.is_opening(id) {
             return true;
         }
+        self.force_if_closing();
         match &self.mask {
             Some(mask) => mask.contains(id),
             None => self.allows(id),
@@ -310,6 +334,7 @@ impl Allowed for Constraint {
     }
 
     fn prepare(&mut self) {
+        self.force_if_closing();
         if self.mask.is_some() {
             return;
         }

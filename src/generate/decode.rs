@@ -51,8 +51,8 @@ pub struct Rules {
     pub keep_first_logits: bool,
     /// When constraints join in.
     pub order: Order,
-    /// An answer is given up once a constraint has left less than this of the model's probability, all steps together; it
-    /// then counts as cut. 0: never. For those who look for another one.
+    /// An answer is given up once a constraint has left less than this of the model's probability, all steps together: it
+    /// is closed by the shortest known way and counts as cut. 0: never. For those who look for another one.
     pub least_mass: f64,
 }
 
@@ -398,26 +398,28 @@ impl Running {
         self.completion.ids.push(pick.id);
         self.completion.log_probability += pick.log_probability;
         self.completion.picks.push(pick);
+        let was_lost = self.mass < rules.least_mass;
         self.mass *= pick.allowed_mass.unwrap_or(1.0);
-        if self.mass < rules.least_mass {
-            return Ok(Some(Finish::Budget));
-        }
         if rules.end_ids.contains(&pick.id) {
             let cut_short = constraint.is_some_and(|constraint| constraint.is_cut_short());
             return Ok(Some(if cut_short { Finish::Budget } else { Finish::EndOfSequence }));
         }
-        let mut finished = false;
+        let mut finished = None;
         if let Some(constraint) = constraint.filter(|constraint| !constraint.is_opening(pick.id)) {
             constraint.advance(pick.id)?;
-            finished = constraint.is_finished();
+            if self.mass < rules.least_mass && !was_lost {
+                constraint.close();
+            }
+            let end = if constraint.is_cut_short() { Finish::Budget } else { Finish::Finished };
+            finished = constraint.is_finished().then_some(end);
         }
         let released = self.watch.push(&self.text.push(pick.id, vocabulary));
         observer.token(self.index, &released.text);
         let drawn = self.completion.ids.len();
         Ok(if released.stopped {
             Some(Finish::StopSequence)
-        } else if finished {
-            Some(Finish::Finished)
+        } else if finished.is_some() {
+            finished
         } else if drawn >= rules.max_tokens {
             Some(Finish::Budget)
         } else if self.prompt_tokens + drawn >= max_positions {

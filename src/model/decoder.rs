@@ -150,6 +150,16 @@ impl Decoder {
         }
     }
 
+    /// Makes one row of the embedding, and of a head of its own, for each of `sources`: the mean of the rows of these ids,
+    /// or of all rows where there are none.
+    pub fn replace_vocabulary(&mut self, sources: &[Vec<u32>]) -> Result<()> {
+        sources.iter().try_for_each(|ids| self.check_ids(ids))?;
+        self.embedding = self.embedding.means_of_rows(sources);
+        self.head = self.head.as_ref().map(|head| head.means_of_rows(sources));
+        self.config.vocab_size = sources.len();
+        Ok(())
+    }
+
     fn head(&self) -> &Weight {
         self.head.as_ref().unwrap_or(&self.embedding)
     }

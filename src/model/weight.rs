@@ -82,6 +82,29 @@ impl Weight {
         Self { storage: Storage::Owned(Arc::new(values)), rows, cols, exact: false }
     }
 
+    /// A weight whose rows are means of this one's, in f32: of these rows, or of all where none are named.
+    pub(super) fn means_of_rows(&self, sources: &[Vec<u32>]) -> Self {
+        let (mut row, mut values) = (vec![0.0; self.cols], vec![0.0; sources.len() * self.cols]);
+        let mut add = |of: &mut dyn Iterator<Item = usize>, into: &mut [f32]| {
+            let mut count = 0.0;
+            for index in of {
+                self.matrix().widen_row(index, &mut row);
+                into.iter_mut().zip(&row).for_each(|(sum, value)| *sum += value);
+                count += 1.0;
+            }
+            into.iter_mut().for_each(|sum| *sum /= count);
+        };
+        let mut all = vec![0.0; self.cols];
+        add(&mut (0..self.rows), &mut all);
+        for (ids, into) in sources.iter().zip(values.chunks_exact_mut(self.cols)) {
+            match ids.as_slice() {
+                [] => into.copy_from_slice(&all),
+                ids => add(&mut ids.iter().map(|id| *id as usize), into),
+            }
+        }
+        Self { exact: self.exact, ..Self::from_f32(values, sources.len(), self.cols) }
+    }
+
     /// Rows: the width of the output.
     pub fn rows(&self) -> usize {
         self.rows

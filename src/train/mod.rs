@@ -21,6 +21,7 @@ pub mod settings;
 mod start;
 pub mod student;
 pub mod trial;
+mod vocabulary;
 
 #[cfg(test)]
 mod golden;

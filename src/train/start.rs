@@ -5,6 +5,7 @@ use std::path::Path;
 use super::model_folder::ModelFolder;
 use super::rows::Source;
 use super::settings::{AdapterType, Settings};
+use super::vocabulary;
 use crate::data::tokenizer::{TextTokenizer, train_new};
 use crate::error::{Problem, Result};
 use crate::fsx;
@@ -40,7 +41,7 @@ pub(super) fn start(
     let full = settings.adapter_type == AdapterType::Full;
     let stored = has_weights(base)?;
     if let Some(size) = new_tokenizer {
-        check_new_tokenizer(base, full, stored, size)?;
+        check_new_tokenizer(full, size)?;
     }
     if !full {
         let (decoder, held_otherwise) = match quantisation {
@@ -64,7 +65,11 @@ pub(super) fn start(
     }
     let tokenizer = folder.tokenizer()?;
     if stored {
-        let decoder = Decoder::load(base)?;
+        let mut decoder = Decoder::load(base)?;
+        if new_tokenizer.is_some() {
+            let taught = vocabulary::renew(&mut decoder, &TextTokenizer::load(base)?, &tokenizer)?;
+            notes.push(format!("{taught} of its tokens begin as the mean of the old tokens that spell them"));
+        }
         return Ok(Start { decoder, tokenizer, folder: Some(folder), random: None, held_otherwise });
     }
     notes.push(format!(
@@ -86,15 +91,10 @@ fn has_weights(base: &Path) -> Result<bool> {
     Ok(fsx::list_dir(base)?.iter().any(is_weights))
 }
 
-fn check_new_tokenizer(base: &Path, full: bool, stored: bool, size: usize) -> Result<()> {
+fn check_new_tokenizer(full: bool, size: usize) -> Result<()> {
     if !full {
         return Err(Problem::usage("--new-tokenizer: an adapter needs the tokenizer of its base model")
             .hint("`--set training.config.adapter_type=full` trains a whole model")
-            .into());
-    }
-    if stored {
-        return Err(Problem::usage(format!("--new-tokenizer: the weights in {} know their own ids", base.display()))
-            .hint("for a model from scratch give a folder that holds nothing but config.json")
             .into());
     }
     if size < SMALLEST_TOKENIZER {

@@ -16,6 +16,7 @@ const TABLES: &str = "CREATE TABLE users (id INT, name TEXT, city TEXT);
 CREATE TABLE orders (id INT, user_id INT, total REAL, \"Placed On\" TEXT);
 CREATE TABLE items (order_id INT, sku TEXT, qty INT, price REAL);
 CREATE TABLE tags (name TEXT);
+CREATE TABLE \"Log\" (\"Code\" TEXT);
 CREATE TABLE a (id INT, z INT);
 ";
 

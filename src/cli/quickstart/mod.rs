@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
     let steps = match args.steps {
         Some(steps) => steps,
         None if args.full => FULL_STEPS,
-        None => steps_in_time(&mut walk, &training)?,
+        None => steps_in_time(&mut walk, &training, ui)?,
     };
     let steps = steps.to_string();
     training.extend(["--max-steps", &steps]);
@@ -176,13 +176,21 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Result<()> {
 }
 
 /// How many steps of a training fit into [`SHORT_SECONDS`].
-fn steps_in_time(walk: &mut Walk<'_>, training: &[&str]) -> Result<u64> {
+fn steps_in_time(walk: &mut Walk<'_>, training: &[&str], ui: &Ui) -> Result<u64> {
     let trial = [training, &["--max-steps", "100", "--dry-run"]].concat();
+    ui.note("How fast is this machine? A trial of three steps, of which nothing is kept:");
     let seconds = walk.step(&trial)?["estimated_seconds"]
         .as_f64()
         .ok_or_else(|| Problem::failed("`train --dry-run` did not say how long the training takes"))?;
+    let steps = steps_that_fit(seconds / 100.0);
+    ui.note(&format!("A step takes {:.2} s, so the training has {steps}.", seconds / 100.0));
+    Ok(steps)
+}
+
+/// The steps of this many seconds each that fit into [`SHORT_SECONDS`], within [`SHORT_STEPS`].
+fn steps_that_fit(seconds: f64) -> u64 {
     let (fewest, most) = SHORT_STEPS;
-    Ok((100.0 * SHORT_SECONDS / seconds.max(1.0)).clamp(fewest, most) as u64)
+    (SHORT_SECONDS / seconds.max(0.01)).clamp(fewest, most) as u64
 }
 
 /// The tables with their columns and numbers of rows.
@@ -247,4 +255,17 @@ fn shown(argv: &[&str]) -> String {
         arg => (*arg).to_owned(),
     };
     argv.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_machine_trains_fewer_steps() {
+        let (fewest, most) = (SHORT_STEPS.0 as u64, SHORT_STEPS.1 as u64);
+        for (seconds, steps) in [(0.0, most), (0.4, most), (0.5, 200), (1.0, 100), (30.0, fewest), (f64::NAN, most)] {
+            assert_eq!(steps_that_fit(seconds), steps, "{seconds} s a step");
+        }
+    }
 }

@@ -1,17 +1,22 @@
 //! What no sane answer has though the language does: `foRMat`, `SeLeCT`, an alias `JOINkufeaceal` where a blank was
-//! refused, a ninth parenthesis in eight others. After a refused token a model that is lost takes such tokens, for one of
+//! refused, a ninth parenthesis in eight others, `orders.phone` where `orders` has no such column and could only become the
+//! alias of a table that has. After a refused token a model that is lost takes such tokens, for one of
 //! the thousand ways to spell a word is always left, and finds no end from there.
 //!
 //! Lexical only: quotes, the word at hand and open parentheses. It refuses no text by itself; a constraint leaves such
 //! tokens out as long as it knows another way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::grammar::Grammar;
-use crate::sql::Schema;
+use crate::sql::{Name, Schema, Table};
 
 /// Most parentheses open at once. Gold queries have three, hand-written test cases of other rooms eight.
 const MOST_OPEN: u16 = 8;
+
+/// Longest word that nothing has named so far and that is not behind AS, so that only an alias yet to come explains it.
+const LONGEST_UNKNOWN: usize = 24;
 
 /// Fewest letters of a keyword that is seen in front of other capitals: `INVOICE` is no `IN`.
 const LONG_KEYWORD: usize = 4;
@@ -31,6 +36,8 @@ struct Words {
     folded: Vec<String>,
     /// Names of the schema as they are written there, sorted.
     spelt: Vec<String>,
+    /// Its tables by name with their columns, all in lower case; the columns sorted.
+    tables: HashMap<String, Vec<String>>,
 }
 
 /// Where a text stands, as far as this room looks.
@@ -40,6 +47,12 @@ struct Place {
     quote: Option<u8>,
     /// The word at hand.
     word: Vec<u8>,
+    /// The two before it in lower case, the last one first; none where more than blanks stand between.
+    before: [Vec<u8>; 2],
+    /// Names in lower case that the text has given to something itself: aliases and common table expressions.
+    declared: Arc<Vec<Vec<u8>>>,
+    /// Behind `name.`: what stands in front of the point, in lower case.
+    qualifier: Option<Vec<u8>>,
     open: u16,
 }
 
@@ -57,7 +70,18 @@ impl Words {
             list.sort_unstable();
             list.dedup();
         }
-        Self { keywords, folded, spelt }
+        let fold = |name: &Name| name.text().to_lowercase();
+        let columns = |table: &Table| {
+            let mut columns: Vec<String> = table.columns.iter().map(|column| fold(&column.name)).collect();
+            columns.sort_unstable();
+            columns
+        };
+        let tables = schema.tables().iter().map(|table| (fold(&table.name), columns(table))).collect();
+        Self { keywords, folded, spelt, tables }
+    }
+
+    fn columns_of(&self, table: &[u8]) -> Option<&Vec<String>> {
+        self.tables.get(std::str::from_utf8(table).ok()?)
     }
 
     /// Whether a word, or the beginning of one, is a known word in a case that nobody writes (neither upper nor lower nor
@@ -100,9 +124,11 @@ impl Taste {
 
     /// Whether a token suits.
     pub fn suits(&self, token: &[u8]) -> bool {
-        let plain = |byte: &u8| !byte.is_ascii_uppercase() && *byte != b'(';
+        let plain = |byte: &u8| !byte.is_ascii_uppercase() && !matches!(byte, b'(' | b'.');
         let no_capitals = self.place.word.iter().all(|byte| !byte.is_ascii_uppercase());
-        no_capitals && token.iter().all(plain) || self.place.clone().read(token, &self.words)
+        let is_short = self.place.word.len() + token.len() <= LONGEST_UNKNOWN;
+        is_short && self.place.qualifier.is_none() && no_capitals && token.iter().all(plain)
+            || self.place.clone().read(token, &self.words)
     }
 
     /// Whether the text with this token ends in a keyword in capitals that no name of the schema begins with: what it then
@@ -135,8 +161,8 @@ impl Place {
                 self.word.push(byte);
                 continue;
             }
-            suits &= !words.is_odd(&self.word);
-            self.word.clear();
+            suits &= !words.is_odd(&self.word) && self.is_column(words, true) && self.is_known(words);
+            self.end_word(byte, words);
             match byte {
                 b'\'' | b'"' | b'`' => self.quote = Some(byte),
                 b'[' => self.quote = Some(b']'),
@@ -146,7 +172,60 @@ impl Place {
             }
             suits &= byte != b'(' || self.open <= MOST_OPEN;
         }
-        suits && !words.is_odd(&self.word)
+        suits && !words.is_odd(&self.word) && self.is_column(words, false) && self.is_known(words)
+    }
+
+    /// The word at hand ends with this byte: notes what it declares, or qualifies.
+    fn end_word(&mut self, byte: u8, words: &Words) {
+        let word = std::mem::take(&mut self.word).to_ascii_lowercase();
+        self.qualifier = None;
+        if !word.is_empty() {
+            let is_name = !words.is_keyword(&word.to_ascii_uppercase());
+            let [last, _] = &self.before;
+            if is_name
+                && (matches!(last.as_slice(), b"as" | b"with" | b"recursive") || words.columns_of(last).is_some())
+            {
+                self.declare(word.clone());
+            }
+            if byte == b'.' && !word[0].is_ascii_digit() {
+                self.qualifier = Some(word.clone());
+            }
+            self.before.swap(0, 1);
+            self.before[0] = word;
+        }
+        if byte == b'(' && self.before[0] == b"as" {
+            let name = std::mem::take(&mut self.before[1]);
+            self.declare(name);
+        }
+        if !byte.is_ascii_whitespace() {
+            self.before = Default::default();
+        }
+    }
+
+    fn declare(&mut self, name: Vec<u8>) {
+        if !name.is_empty() && !self.declared.contains(&name) {
+            Arc::make_mut(&mut self.declared).push(name);
+        }
+    }
+
+    /// Whether the word at hand is short, the beginning of something known, or may be a new name.
+    fn is_known(&self, words: &Words) -> bool {
+        if self.word.len() <= LONGEST_UNKNOWN || matches!(self.before[0].as_slice(), b"as" | b"with" | b"recursive") {
+            return true;
+        }
+        let word = self.word.to_ascii_lowercase();
+        begins(&words.folded, &word) || self.declared.iter().any(|name| name.starts_with(&word))
+    }
+
+    /// Whether the word at hand is a column of the table in front of the point, or begins like one.
+    fn is_column(&self, words: &Words, whole: bool) -> bool {
+        let Some(table) = self.qualifier.as_ref().filter(|name| !self.declared.contains(name)) else { return true };
+        let Some(columns) = words.columns_of(table) else { return true };
+        let word = self.word.to_ascii_lowercase();
+        if !whole || word.is_empty() {
+            return begins(columns, &word);
+        }
+        columns.binary_search_by(|own| own.as_bytes().cmp(&word)).is_ok()
     }
 }
 
@@ -214,6 +293,31 @@ mod tests {
         assert!(!taste.ends_in_keyword(b" on") && !taste.ends_in_keyword(b"ON ") && !taste.ends_in_keyword(b"ONE"));
         taste.advance(b"'a GROUP B");
         assert!(!taste.ends_in_keyword(b" ON"));
+    }
+
+    #[test]
+    fn a_table_in_front_of_a_point_has_the_column() {
+        for (before, suits, odd) in [
+            ("SELECT orders", ".total", ".phone"),
+            ("SELECT orders.", "plac", "name"),
+            ("SELECT orders.", "*", "xyz"),
+            ("SELECT Orders.to", "tal,", "t,"),
+            ("SELECT orders.", "id FROM", "i FROM"),
+            ("SELECT orders.", "\"id\"", "placedOnly"),
+            ("SELECT x", ".phone", ""),
+            ("WITH orders AS (SELECT 1 AS phone) SELECT orders", ".phone", ""),
+            ("SELECT 1 FROM people AS orders WHERE orders", ".phone", ""),
+            ("SELECT 1 FROM orders people WHERE people", ".phone", ""),
+            ("SELECT 1", ".5", ""),
+            ("SELECT 'orders", ".phone", ""),
+            ("SELECT a_name_that_is", "_new", "_no_alias_of_anything"),
+            ("SELECT 1 AS a_name_that_is", "_no_alias_of_anything", ""),
+        ] {
+            let mut taste = taste();
+            taste.advance(before.as_bytes());
+            assert!(taste.suits(suits.as_bytes()), "{before}{suits}");
+            assert!(odd.is_empty() || !taste.suits(odd.as_bytes()), "{before}{odd}");
+        }
     }
 
     #[test]

@@ -13,8 +13,14 @@ use crate::generate::text::Vocabulary;
 /// The model's probability of what the constraint left, all steps of an answer together, below which it was led astray.
 const LEAST_MASS: f64 = 0.02;
 
-/// The same below which the answer is not written to its end: what is lost so far only runs on to the token budget.
+/// The same below which the answer is closed where it stands: what is lost so far only runs on to the token budget.
 const LOST_MASS: f64 = 1e-4;
+
+/// Tokens that the second look may take more than a first answer that has an end. Price: each costs a step of all beams.
+const LONGER: usize = 64;
+
+/// Tokens that it may take where the first answer has no end of its own. Most statements have fewer than a hundred.
+const LONGEST: usize = 160;
 
 /// Whether the constraint chose this answer rather than the model.
 fn is_astray(answer: &Completion) -> bool {
@@ -45,7 +51,10 @@ impl<M: NextLogits, V: Vocabulary> Conversation<'_, M, V> {
         }
         let width = self.settings.second_look.value;
         let prompt = prompted(&self.model, start.clone())?;
-        let found = beams(&self.model, self.vocabulary, &prompt, width, &self.rules(), observer)?;
+        let mut rules = self.rules();
+        let enough = if first.finish.is_complete() { first.ids.len() + LONGER } else { LONGEST };
+        rules.max_tokens = rules.max_tokens.min(enough);
+        let found = beams(&self.model, self.vocabulary, &prompt, width, &rules, observer)?;
         let rank = |one: &Completion| (one.finish.is_complete(), score(one));
         let best = found.into_iter().max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(std::cmp::Ordering::Equal));
         match best.filter(|best| rank(best) > rank(&first)) {

@@ -30,7 +30,8 @@ impl Catalog {
         let default_namespace = names.intern(if dialect == Dialect::Postgres { "public" } else { "main" });
         let mut tables: Vec<Table> = Vec::new();
         let (mut columns, mut by_column) = (Vec::new(), HashMap::<NameId, Vec<usize>>::new());
-        let quoted = |name: &crate::sql::Name| name.to_sql(Dialect::Sqlite).starts_with('"');
+        // Whether its case counts where a dialect folds names: SQLite's own text has no quotes for that alone.
+        let quoted = |name: &crate::sql::Name| name.to_sql(Dialect::Postgres).starts_with('"');
         for table in schema.tables() {
             let own: Vec<NameId> =
                 table.columns.iter().map(|c| names.of_schema(c.name.text(), quoted(&c.name))).collect();
