@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::slivers::Slivers;
 pub use super::slivers::Unit;
-use super::{Write, amx, avx512bf16 as simd};
+use super::{Left, Shared, Write, amx, avx512bf16 as simd, blocks};
 use crate::kernels::quantised::{Blocks, PANEL, STRIP};
 
 /// Rows of a register tile of vectors. 12 × 2 vectors of sums leave room for two of the weight and a broadcast.
@@ -66,21 +66,6 @@ impl Right<'_> {
     }
 }
 
-/// The left operand a [m, k] of a product, in f32.
-#[derive(Debug, Clone, Copy)]
-pub struct Left<'a> {
-    /// The numbers.
-    pub values: &'a [f32],
-    /// Each column is multiplied by this, `[k]`, before it is rounded.
-    pub gain: Option<&'a [f32]>,
-}
-
-impl<'a> From<&'a [f32]> for Left<'a> {
-    fn from(values: &'a [f32]) -> Self {
-        Self { values, gain: None }
-    }
-}
-
 /// Whether this processor can run [`matmul`].
 pub fn available() -> bool {
     simd::available()
@@ -89,23 +74,6 @@ pub fn available() -> bool {
 thread_local! {
     static LEFT: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
     static RIGHT: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
-}
-
-/// A destination shared by tasks that write disjoint columns.
-#[derive(Clone, Copy)]
-struct Shared(*mut f32);
-
-// SAFETY: `matmul` gives every task its own block of rows and columns, and the destination outlives the tasks.
-#[expect(unsafe_code, reason = "tasks write disjoint columns of one row-major matrix")]
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-#[expect(unsafe_code, reason = "tasks write disjoint columns of one row-major matrix")]
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    fn at(self, index: usize) -> *mut f32 {
-        self.0.wrapping_add(index)
-    }
 }
 
 /// dst (=, +=) a · b, with a [m, k] and b [k, n] of the given (m, k, n); only where [`available`].
@@ -137,7 +105,7 @@ fn multiply_by(unit: Unit, dst: &mut [f32], write: Write, shape: (usize, usize, 
     pack_left(&mut left[..len], slivers, pairs, a, k, parallel);
 
     let threads = if parallel { rayon::current_num_threads() } else { 1 };
-    let (columns, height) = blocks(n, slivers.count, threads);
+    let (columns, height) = blocks(n, slivers.count, threads, (TILE_COLS, BLOCK_COLS));
     let across = n.div_ceil(columns);
     let tasks = across * slivers.count.div_ceil(height);
     let packed = &left[..len];
@@ -156,16 +124,6 @@ fn multiply_by(unit: Unit, dst: &mut [f32], write: Write, shape: (usize, usize, 
     if left.len() <= LEFT_KEPT {
         LEFT.set(left);
     }
-}
-
-/// (columns, slivers) of a task: enough tasks for the threads, as wide as that allows. Bits do not depend on it.
-fn blocks(n: usize, slivers: usize, threads: usize) -> (usize, usize) {
-    let wanted = if threads == 1 { 1 } else { 2 * threads };
-    let columns = (n.div_ceil(wanted).div_ceil(TILE_COLS) * TILE_COLS).clamp(2 * TILE_COLS, BLOCK_COLS);
-    let across = n.div_ceil(columns);
-    // Splitting the rows packs the weight again, so it has to pay: no block below 8 slivers.
-    let down = (threads / across).clamp(1, slivers.div_ceil(8));
-    (columns, slivers.div_ceil(down))
 }
 
 /// a [m, k] → per sliver `[pairs][rows]` of bf16 pairs along k, or tiles.

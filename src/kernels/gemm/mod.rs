@@ -1,4 +1,5 @@
-//! Matrix products: f32 over strided views, a safe door to the `gemm` crate; and `bf16`, our own for frozen bf16 weights.
+//! Matrix products: f32 over strided views, a safe door to the `gemm` crate; and our own for frozen weights that are not
+//! f32, `bf16` on processors with bf16 units and `packed` on others.
 //!
 //! Each element is one sum over k in an order fixed by the shapes: the crate splits work over rows and columns of the
 //! result only, never over k, so the number of threads does not change a bit.
@@ -8,14 +9,20 @@ use gemm::Parallelism;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512bf16;
 #[cfg(target_arch = "x86_64")]
 pub mod bf16;
 #[cfg(target_arch = "x86_64")]
+pub mod packed;
+#[cfg(target_arch = "x86_64")]
 mod slivers;
 pub mod small;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 /// A read-only strided matrix.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +72,21 @@ impl<'a> MatMut<'a> {
     }
 }
 
+/// The left operand a [m, k] of a product, in f32.
+#[derive(Debug, Clone, Copy)]
+pub struct Left<'a> {
+    /// The numbers.
+    pub values: &'a [f32],
+    /// Each column is multiplied by this, `[k]`, before it is rounded or multiplied.
+    pub gain: Option<&'a [f32]>,
+}
+
+impl<'a> From<&'a [f32]> for Left<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self { values, gain: None }
+    }
+}
+
 /// Whether a product replaces the destination or is added to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Write {
@@ -72,6 +94,39 @@ pub enum Write {
     Set,
     /// dst = dst + s·a·b
     Add,
+}
+
+/// A destination shared by tasks that write disjoint columns.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Shared(*mut f32);
+
+// SAFETY: products give every task its own block of rows and columns, and the destination outlives the tasks.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "tasks write disjoint columns of one row-major matrix")]
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "tasks write disjoint columns of one row-major matrix")]
+unsafe impl Sync for Shared {}
+
+#[cfg(target_arch = "x86_64")]
+impl Shared {
+    fn at(self, index: usize) -> *mut f32 {
+        self.0.wrapping_add(index)
+    }
+}
+
+/// (columns, slivers) of a task: enough tasks for the threads, as wide as that allows; columns are a multiple of `tile`
+/// and at most `most`. Bits do not depend on it.
+#[cfg(target_arch = "x86_64")]
+fn blocks(n: usize, slivers: usize, threads: usize, (tile, most): (usize, usize)) -> (usize, usize) {
+    let wanted = if threads == 1 { 1 } else { 2 * threads };
+    let columns = (n.div_ceil(wanted).div_ceil(tile) * tile).clamp(2 * tile, most);
+    let across = n.div_ceil(columns);
+    // Splitting the rows packs the weight again, so it has to pay: no block below 8 slivers.
+    let down = (threads / across).clamp(1, slivers.div_ceil(8));
+    (columns, slivers.div_ceil(down))
 }
 
 /// dst (=, +=) scale · a · b, with a [m, k], b [k, n], dst [m, n].

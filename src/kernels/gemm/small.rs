@@ -157,13 +157,19 @@ pub fn transpose(dst: &mut [f32], dst_stride: usize, src: &[f32], src_stride: us
     assert!(rows <= dst_stride && dst.len() >= (columns - 1) * dst_stride + rows, "transposed");
     assert!(columns <= src_stride && src.len() >= (rows - 1) * src_stride + columns, "to be transposed");
     #[cfg(target_arch = "x86_64")]
-    if crate::kernels::simd::level() == crate::kernels::simd::Level::Avx512 {
-        // SAFETY: the level says that AVX-512F is there; the lengths were checked above.
-        #[expect(unsafe_code, reason = "vector form")]
-        unsafe {
-            super::avx512::transpose_floats(dst, dst_stride, src, src_stride, (rows, columns));
+    {
+        use crate::kernels::simd::{Level, level};
+        // SAFETY: the level says which vectors are there; the lengths were checked above.
+        #[expect(unsafe_code, reason = "vector forms")]
+        match level() {
+            Level::Avx512 => unsafe {
+                return super::avx512::transpose_floats(dst, dst_stride, src, src_stride, (rows, columns));
+            },
+            Level::Avx2 => unsafe {
+                return super::avx2::transpose_floats(dst, dst_stride, src, src_stride, (rows, columns));
+            },
+            Level::Baseline => {}
         }
-        return;
     }
     for (i, row) in src.chunks(src_stride).take(rows).enumerate() {
         for (j, x) in row[..columns].iter().enumerate() {
@@ -212,6 +218,17 @@ mod tests {
             let src = random(rows * (columns + 3), 3);
             let mut dst = vec![9.0; columns * (rows + 2)];
             transpose(&mut dst, rows + 2, &src, columns + 3, (rows, columns));
+            // A processor with AVX-512 would not come by AVX2's form.
+            #[cfg(target_arch = "x86_64")]
+            if crate::kernels::simd::level() != crate::kernels::simd::Level::Baseline {
+                let mut same = vec![9.0; dst.len()];
+                // SAFETY: AVX2 was found, the lengths are those above.
+                #[expect(unsafe_code, reason = "vector form")]
+                unsafe {
+                    super::super::avx2::transpose_floats(&mut same, rows + 2, &src, columns + 3, (rows, columns));
+                }
+                assert_eq!(same, dst);
+            }
             for (at, x) in dst.iter().enumerate() {
                 let (column, row) = (at / (rows + 2), at % (rows + 2));
                 assert_eq!(*x, if row < rows { src[row * (columns + 3) + column] } else { 9.0 });

@@ -1,7 +1,8 @@
 //! Linear with a frozen weight: the output and the input gradient, nothing for the weight.
 //!
 //! Weights stay in the dtype they are stored in. Processors with AVX-512-BF16 (or AMX) multiply bf16 weights as they are,
-//! rounding the activations; elsewhere, and in the exact forms, tiles of the weight are widened to f32, never the whole.
+//! rounding the activations; elsewhere, and in the exact forms, parts of the weight are widened to f32 where they are
+//! packed, never the whole.
 //! Quantised weights are dequantised in the same tiles, to bf16 or to f32. Sums are f32.
 
 #[cfg(target_arch = "x86_64")]
@@ -11,14 +12,18 @@ mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512bf16;
 pub mod few;
+#[cfg(target_arch = "x86_64")]
+mod packing;
 pub mod reference;
 pub mod trainable;
 
+use half::slice::HalfFloatSliceExt as _;
 use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::gemm::{self, Mat, MatMut, Write};
 use super::quantised::{Blocks, PANEL, STRIP};
+use super::simd::multiversion;
 
 /// Elements of a weight tile that is widened at once: 1 MiB of f32, which stays in a core's L2 cache.
 const TILE_ELEMENTS: usize = 1 << 18;
@@ -98,16 +103,8 @@ impl<'a> Matrix<'a> {
         let range = start..start + into.len();
         match self.values {
             Values::F32(v) => into.copy_from_slice(&v[range]),
-            Values::Bf16(v) => {
-                for (to, from) in into.iter_mut().zip(&v[range]) {
-                    *to = f32::from_bits(u32::from(from.to_bits()) << 16);
-                }
-            }
-            Values::F16(v) => {
-                for (to, from) in into.iter_mut().zip(&v[range]) {
-                    *to = from.to_f32();
-                }
-            }
+            Values::Bf16(v) => widen_bf16(&v[range], into),
+            Values::F16(v) => v[range].convert_to_f32_slice(into),
             Values::Quantised(blocks) => blocks.widen(row, first, into),
         }
     }
@@ -147,6 +144,18 @@ impl<'a> Matrix<'a> {
     }
 }
 
+multiversion! {
+    /// bf16 → f32.
+    fn widen_bf16(from: &[bf16], into: &mut [f32]) = widen_bf16_loop
+}
+
+#[inline(always)]
+fn widen_bf16_loop<const FMA: bool>(from: &[bf16], into: &mut [f32]) {
+    for (to, from) in into.iter_mut().zip(from) {
+        *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+    }
+}
+
 /// y (=, +=) x·Wᵀ, with x [rows, in], y [rows, out]. Where [`rounds_activations`], x is rounded to bf16.
 pub fn forward(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write: Write) {
     #[cfg(target_arch = "x86_64")]
@@ -170,8 +179,13 @@ pub fn backward_input_scaled(dy: &[f32], gain: &[f32], rows: usize, w: Matrix<'_
     assert_eq!(gain.len(), w.out, "gain of a linear");
     #[cfg(target_arch = "x86_64")]
     if let Some(right) = rounding_right(w, rows, false) {
-        let left = gemm::bf16::Left { values: dy, gain: Some(gain) };
+        let left = gemm::Left { values: dy, gain: Some(gain) };
         return gemm::bf16::matmul(dx, write, (rows, w.out, w.inner), left, right);
+    }
+    #[cfg(target_arch = "x86_64")]
+    if is_packed(w) {
+        let left = gemm::Left { values: dy, gain: Some(gain) };
+        return backward_input_packed(left, rows, w, dx, write);
     }
     let mut scaled = vec![0.0; dy.len()];
     scaled.par_chunks_exact_mut(w.out).zip(dy.par_chunks_exact(w.out)).with_min_len(8).for_each(|(to, dy)| {
@@ -234,6 +248,11 @@ pub fn forward_exact(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write
     if rows <= FEW_ROWS {
         return forward_few(x, rows, w, y, write);
     }
+    #[cfg(target_arch = "x86_64")]
+    if is_packed(w) {
+        let pack = |part, into: &mut [f32]| packing::transposed(w, part, into);
+        return gemm::packed::matmul(y, write, (rows, w.inner, w.out), x.into(), &pack);
+    }
     let x = Mat::new(x, rows, w.inner);
     if let Values::F32(values) = w.values {
         return gemm::matmul(MatMut::new(y, rows, w.out), write, 1.0, x, Mat::new(values, w.out, w.inner).t());
@@ -252,6 +271,10 @@ pub fn forward_exact(x: &[f32], rows: usize, w: Matrix<'_>, y: &mut [f32], write
 /// [`backward_input`] with activations in f32 whatever the weight.
 pub fn backward_input_exact(dy: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f32], write: Write) {
     assert!(dx.len() == rows * w.inner && dy.len() == rows * w.out, "linear [{}, {}] on {rows} rows", w.out, w.inner);
+    #[cfg(target_arch = "x86_64")]
+    if is_packed(w) {
+        return backward_input_packed(dy.into(), rows, w, dx, write);
+    }
     let dy = Mat::new(dy, rows, w.out);
     if let Values::F32(values) = w.values {
         return gemm::matmul(MatMut::new(dx, rows, w.inner), write, 1.0, dy, Mat::new(values, w.out, w.inner));
@@ -266,6 +289,19 @@ pub fn backward_input_exact(dy: &[f32], rows: usize, w: Matrix<'_>, dx: &mut [f3
         let dst = MatMut::columns(dx, rows, w.inner, first, count);
         gemm::matmul(dst, write, 1.0, dy, Mat::new(tile, w.out, count));
     }
+}
+
+/// Whether the weight is widened where products pack it. Those of f32 are left to the `gemm` crate.
+#[cfg(target_arch = "x86_64")]
+fn is_packed(w: Matrix<'_>) -> bool {
+    !matches!(w.values, Values::F32(_)) && gemm::packed::available()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn backward_input_packed(dy: gemm::Left<'_>, rows: usize, w: Matrix<'_>, dx: &mut [f32], write: Write) {
+    assert!(dx.len() == rows * w.inner, "linear [{}, {}] on {rows} rows", w.out, w.inner);
+    let pack = |part, into: &mut [f32]| packing::plain(w, part, into);
+    gemm::packed::matmul(dx, write, (rows, w.out, w.inner), dy, &pack);
 }
 
 /// A few rows: each weight row is read once and multiplied with every row of x.

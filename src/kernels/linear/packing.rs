@@ -1,0 +1,72 @@
+//! A frozen weight as the right operand of [`packed`]: its values are widened to f32, or dequantised, where they are packed.
+
+use super::{Matrix, Values};
+use crate::kernels::gemm::packed::{Part, STRIP_COLS};
+use crate::kernels::gemm::small;
+use crate::kernels::quantised::{Blocks, PANEL, Panel, STRIP};
+
+/// Columns of W that are widened at once before they are transposed: sixteen rows of them are 4 KiB.
+const WIDE: usize = 64;
+
+/// Packs a part of b = Wᵀ [in, out].
+pub(super) fn transposed(w: Matrix<'_>, part: Part, into: &mut [f32]) {
+    let (depth, columns) = (part.depth, part.columns);
+    for (at, strip) in into.chunks_exact_mut(part.strip_len()).enumerate() {
+        for half in 0..STRIP_COLS / STRIP {
+            let offset = at * STRIP_COLS + half * STRIP;
+            let rows = columns.1.saturating_sub(offset).min(STRIP);
+            match w.values {
+                _ if rows == 0 => {}
+                Values::Quantised(blocks) => {
+                    quantised_transposed(&blocks, (columns.0 + offset) / STRIP, depth, &mut strip[half * STRIP..]);
+                }
+                _ => {
+                    let mut wide = [0.0; STRIP * WIDE];
+                    for first in (0..depth.1).step_by(WIDE) {
+                        let width = WIDE.min(depth.1 - first);
+                        for (row, wide) in wide.chunks_exact_mut(WIDE).take(rows).enumerate() {
+                            w.widen_columns(columns.0 + offset + row, depth.0 + first, &mut wide[..width]);
+                        }
+                        let to = &mut strip[first * STRIP_COLS + half * STRIP..];
+                        small::transpose(to, STRIP_COLS, &wide, WIDE, (rows, width));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One strip of a quantised weight, whose panels lie as they are wanted.
+fn quantised_transposed(w: &Blocks<'_>, strip: usize, depth: (usize, usize), into: &mut [f32]) {
+    let mut panel: Panel = [[0.0; STRIP]; PANEL];
+    for first in (0..depth.1).step_by(PANEL) {
+        w.panel(strip, (depth.0 + first) / PANEL, &mut panel);
+        for (to, from) in into[first * STRIP_COLS..].chunks_mut(STRIP_COLS).zip(&panel) {
+            to[..STRIP].copy_from_slice(from);
+        }
+    }
+}
+
+/// Packs a part of b = W [out, in].
+pub(super) fn plain(w: Matrix<'_>, part: Part, into: &mut [f32]) {
+    let (depth, columns, len) = (part.depth, part.columns, part.strip_len());
+    if let Values::Quantised(blocks) = w.values {
+        let mut panel: Panel = [[0.0; STRIP]; PANEL];
+        for first in (0..depth.1).step_by(STRIP) {
+            let rows = STRIP.min(depth.1 - first);
+            for (at, strip) in into.chunks_exact_mut(len).enumerate() {
+                blocks.panel((depth.0 + first) / STRIP, columns.0 / PANEL + at, &mut panel);
+                let to = &mut strip[first * STRIP_COLS..];
+                small::transpose(to, STRIP_COLS, panel.as_flattened(), STRIP, (PANEL, rows));
+            }
+        }
+        return;
+    }
+    for row in 0..depth.1 {
+        for at in 0..part.strips() {
+            let width = STRIP_COLS.min(columns.1 - at * STRIP_COLS);
+            let to = &mut into[at * len + row * STRIP_COLS..][..width];
+            w.widen_columns(depth.0 + row, columns.0 + at * STRIP_COLS, to);
+        }
+    }
+}
