@@ -38,7 +38,8 @@ pub struct Args {
     /// Seed of initialisation, order and dropout
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Make a tokenizer of at most SIZE ids from the rows, for a whole model that starts from a config.json alone
+    /// Make a tokenizer of at most SIZE ids from the rows, for training a whole model: one that starts from a config.json
+    /// alone, or one with weights, whose knowledge of the old tokens is carried over
     #[arg(long, value_name = "SIZE")]
     pub new_tokenizer: Option<usize>,
     /// Set a key of the manifest's training.config (repeatable)

@@ -40,6 +40,9 @@ struct Words {
     tables: HashMap<String, Vec<String>>,
 }
 
+/// A finished word: a place is copied for every token that is asked about.
+type Word = Arc<[u8]>;
+
 /// Where a text stands, as far as this room looks.
 #[derive(Debug, Clone, Default)]
 struct Place {
@@ -48,11 +51,11 @@ struct Place {
     /// The word at hand.
     word: Vec<u8>,
     /// The two before it in lower case, the last one first; none where more than blanks stand between.
-    before: [Vec<u8>; 2],
+    before: [Option<Word>; 2],
     /// Names in lower case that the text has given to something itself: aliases and common table expressions.
-    declared: Arc<Vec<Vec<u8>>>,
+    declared: Arc<Vec<Word>>,
     /// Behind `name.`: what stands in front of the point, in lower case.
-    qualifier: Option<Vec<u8>>,
+    qualifier: Option<Word>,
     open: u16,
 }
 
@@ -177,40 +180,46 @@ impl Place {
 
     /// The word at hand ends with this byte: notes what it declares, or qualifies.
     fn end_word(&mut self, byte: u8, words: &Words) {
-        let word = std::mem::take(&mut self.word).to_ascii_lowercase();
         self.qualifier = None;
-        if !word.is_empty() {
+        if !self.word.is_empty() {
+            let word: Word = self.word.to_ascii_lowercase().into();
             let is_name = !words.is_keyword(&word.to_ascii_uppercase());
-            let [last, _] = &self.before;
-            if is_name
-                && (matches!(last.as_slice(), b"as" | b"with" | b"recursive") || words.columns_of(last).is_some())
-            {
-                self.declare(word.clone());
+            let follows_table = self.before[0].as_ref().is_some_and(|last| words.columns_of(last).is_some());
+            if is_name && (self.is_naming() || follows_table) {
+                self.declare(Arc::clone(&word));
             }
             if byte == b'.' && !word[0].is_ascii_digit() {
-                self.qualifier = Some(word.clone());
+                self.qualifier = Some(Arc::clone(&word));
             }
             self.before.swap(0, 1);
-            self.before[0] = word;
+            self.before[0] = Some(word);
+            self.word.clear();
         }
-        if byte == b'(' && self.before[0] == b"as" {
-            let name = std::mem::take(&mut self.before[1]);
+        if byte == b'('
+            && self.before[0].as_deref() == Some(b"as")
+            && let Some(name) = self.before[1].take()
+        {
             self.declare(name);
         }
         if !byte.is_ascii_whitespace() {
-            self.before = Default::default();
+            self.before = [None, None];
         }
     }
 
-    fn declare(&mut self, name: Vec<u8>) {
-        if !name.is_empty() && !self.declared.contains(&name) {
+    /// Whether the last word is one behind which a new name stands.
+    fn is_naming(&self) -> bool {
+        matches!(self.before[0].as_deref(), Some(b"as" | b"with" | b"recursive"))
+    }
+
+    fn declare(&mut self, name: Word) {
+        if !self.declared.contains(&name) {
             Arc::make_mut(&mut self.declared).push(name);
         }
     }
 
     /// Whether the word at hand is short, the beginning of something known, or may be a new name.
     fn is_known(&self, words: &Words) -> bool {
-        if self.word.len() <= LONGEST_UNKNOWN || matches!(self.before[0].as_slice(), b"as" | b"with" | b"recursive") {
+        if self.word.len() <= LONGEST_UNKNOWN || self.is_naming() {
             return true;
         }
         let word = self.word.to_ascii_lowercase();

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{PANEL, STRIP, nf4, q4_k, q8_0};
+use super::{PANEL, Panel, STRIP, nf4, q4_k, q8_0};
 
 /// Whether the functions below run here.
 pub(super) fn available() -> bool {
@@ -253,4 +253,35 @@ fn store<const COUNT: usize>(totals: [Halves; COUNT]) -> Sums<COUNT> {
         }
         lanes
     })
+}
+
+/// 32 columns of NF4 codes in f32. (The panels of the other forms are plain loops, which compilers make vectors of; a table is
+/// looked up number by number there.)
+pub(super) fn nf4_panel(codes: &[u8], scales: &[f32; STRIP], into: &mut Panel) {
+    assert!(codes.len() == nf4::BYTES / 2 && available());
+    // SAFETY: the features were found, the length agrees.
+    unsafe { nf4_panel_avx2(codes, scales, into) }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn nf4_panel_avx2(codes: &[u8], scales: &[f32; STRIP], into: &mut Panel) {
+    // SAFETY: sixteen levels and scales; four times two vectors of codes; thirty-two times two vectors of the panel.
+    unsafe {
+        let levels = [_mm256_loadu_ps(nf4::LEVELS.as_ptr()), _mm256_loadu_ps(nf4::LEVELS.as_ptr().wrapping_add(8))];
+        for half in 0..2 {
+            let scales = _mm256_loadu_ps(scales.as_ptr().wrapping_add(half * 8));
+            for (eight, columns) in into.chunks_exact_mut(8).enumerate() {
+                let mut codes = load(codes.as_ptr().wrapping_add(eight * 64 + half * 32));
+                for column in columns {
+                    let lower = _mm256_permutevar8x32_ps(levels[0], codes);
+                    let upper = _mm256_permutevar8x32_ps(levels[1], codes);
+                    let which = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(codes));
+                    let level = _mm256_blendv_ps(lower, upper, which);
+                    let to = column.as_mut_ptr().wrapping_add(half * 8);
+                    _mm256_storeu_ps(to, _mm256_mul_ps(level, scales));
+                    codes = _mm256_srli_epi32::<4>(codes);
+                }
+            }
+        }
+    }
 }

@@ -168,6 +168,10 @@ pub(super) fn panel(block: &[u8], half: usize, scales: &[f32; STRIP], into: &mut
     if super::panels::available() {
         return super::panels::nf4(codes, scales, into);
     }
+    #[cfg(target_arch = "x86_64")]
+    if super::avx2::available() {
+        return super::avx2::nf4_panel(codes, scales, into);
+    }
     plain(codes, scales, into);
 }
 

@@ -131,6 +131,12 @@ fn panels_of_every_level_agree() {
     }
     nf4::panel(&bytes[..nf4::BYTES], 1, &scales, &mut vector);
     nf4::plain(&bytes[nf4::BYTES / 2..nf4::BYTES], &scales, &mut plain);
+    #[cfg(target_arch = "x86_64")]
+    if super::avx2::available() {
+        let mut same = [[0.0; STRIP]; PANEL];
+        super::avx2::nf4_panel(&bytes[nf4::BYTES / 2..nf4::BYTES], &scales, &mut same);
+        assert_eq!(same, plain);
+    }
     assert_eq!(vector, plain);
 }
 
