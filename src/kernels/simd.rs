@@ -37,6 +37,22 @@ pub fn level() -> Level {
     Level::Baseline
 }
 
+/// Asks for the cache lines of numbers that are read soon.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub fn prefetch<T: Copy>(soon: &[T]) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    const LINE: usize = 64;
+    let at = soon.as_ptr().cast::<i8>();
+    for offset in (0..std::mem::size_of_val(soon)).step_by(LINE) {
+        // SAFETY: a prefetch never faults, and these are lines of the slice.
+        #[expect(unsafe_code, reason = "a hint to the processor")]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(offset));
+        }
+    }
+}
+
 /// Defines a function that runs the form of `inner::<FMA>` compiled for this processor. `inner` and what it calls must
 /// be `#[inline(always)]`.
 macro_rules! multiversion {

@@ -23,7 +23,7 @@ use rayon::prelude::*;
 
 use super::gemm::{self, Mat, MatMut, Write};
 use super::quantised::{Blocks, PANEL, STRIP};
-use super::simd::multiversion;
+use super::simd::{self, multiversion};
 
 /// Elements of a weight tile that is widened at once: 1 MiB of f32, which stays in a core's L2 cache.
 const TILE_ELEMENTS: usize = 1 << 18;
@@ -106,6 +106,18 @@ impl<'a> Matrix<'a> {
             Values::Bf16(v) => widen_bf16(&v[range], into),
             Values::F16(v) => v[range].convert_to_f32_slice(into),
             Values::Quantised(blocks) => blocks.widen(row, first, into),
+        }
+    }
+
+    /// Asks for row `row`, columns `first..first + width`, to be read soon; nothing where there is no such row.
+    #[cfg(target_arch = "x86_64")]
+    fn prefetch(&self, row: usize, first: usize, width: usize) {
+        let start = row * self.inner + first;
+        match self.values {
+            Values::F32(v) => simd::prefetch(v.get(start..start + width).unwrap_or_default()),
+            Values::Bf16(v) => simd::prefetch(v.get(start..start + width).unwrap_or_default()),
+            Values::F16(v) => simd::prefetch(v.get(start..start + width).unwrap_or_default()),
+            Values::Quantised(_) => {}
         }
     }
 

@@ -5,8 +5,11 @@ use crate::kernels::gemm::packed::{Part, STRIP_COLS};
 use crate::kernels::gemm::small;
 use crate::kernels::quantised::{Blocks, PANEL, Panel, STRIP};
 
-/// Columns of W that are widened at once before they are transposed: sixteen rows of them are 4 KiB.
-const WIDE: usize = 64;
+/// Columns of W that are widened at once before they are transposed: sixteen rows of them are 16 KiB.
+const WIDE: usize = 256;
+
+/// Rows of W ahead of which they are asked for: every row lies on a page of its own, where no processor looks ahead.
+const AHEAD: usize = 4;
 
 /// Packs a part of b = Wᵀ [in, out].
 pub(super) fn transposed(w: Matrix<'_>, part: Part, into: &mut [f32]) {
@@ -25,7 +28,9 @@ pub(super) fn transposed(w: Matrix<'_>, part: Part, into: &mut [f32]) {
                     for first in (0..depth.1).step_by(WIDE) {
                         let width = WIDE.min(depth.1 - first);
                         for (row, wide) in wide.chunks_exact_mut(WIDE).take(rows).enumerate() {
-                            w.widen_columns(columns.0 + offset + row, depth.0 + first, &mut wide[..width]);
+                            let row = columns.0 + offset + row;
+                            w.prefetch(row + AHEAD, depth.0 + first, width);
+                            w.widen_columns(row, depth.0 + first, &mut wide[..width]);
                         }
                         let to = &mut strip[first * STRIP_COLS + half * STRIP..];
                         small::transpose(to, STRIP_COLS, &wide, WIDE, (rows, width));
@@ -62,11 +67,12 @@ pub(super) fn plain(w: Matrix<'_>, part: Part, into: &mut [f32]) {
         }
         return;
     }
+    let mut wide = vec![0.0; columns.1];
     for row in 0..depth.1 {
-        for at in 0..part.strips() {
-            let width = STRIP_COLS.min(columns.1 - at * STRIP_COLS);
-            let to = &mut into[at * len + row * STRIP_COLS..][..width];
-            w.widen_columns(depth.0 + row, columns.0 + at * STRIP_COLS, to);
+        w.prefetch(depth.0 + row + AHEAD, columns.0, columns.1);
+        w.widen_columns(depth.0 + row, columns.0, &mut wide);
+        for (at, wide) in wide.chunks(STRIP_COLS).enumerate() {
+            into[at * len + row * STRIP_COLS..][..wide.len()].copy_from_slice(wide);
         }
     }
 }
