@@ -15,7 +15,7 @@ use super::{Left, Shared, Write, blocks, small};
 /// Columns of a packed strip.
 pub const STRIP_COLS: usize = tiles::COLS;
 
-/// Depth of a block at most: a packed block of [`BLOCK_COLS`] columns is 256 KiB, half an L2 of the smaller processors.
+/// Depth of a block at most: a packed block of 256 columns is 256 KiB, half an L2 of the smaller processors.
 pub const BLOCK_DEPTH: usize = 256;
 
 /// Columns of a task's block at most.

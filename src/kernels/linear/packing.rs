@@ -1,4 +1,4 @@
-//! A frozen weight as the right operand of [`packed`]: its values are widened to f32, or dequantised, where they are packed.
+//! A frozen weight as the right operand of `gemm::packed`: its values are widened to f32, or dequantised, where they are packed.
 
 use super::{Matrix, Values};
 use crate::kernels::gemm::packed::{Part, STRIP_COLS};
