@@ -264,3 +264,24 @@ fn the_allowed_mass_is_told_where_a_mask_was_made_and_everywhere_on_request() {
         assert!(done.picks.iter().any(|pick| pick.redrawn));
     }
 }
+
+#[test]
+fn a_lost_answer_is_closed_where_it_stands() {
+    for name in ["sql-sqlite", "json"] {
+        let text = shipped(name).unwrap();
+        let (grammar, constraints) = (Arc::new(Grammar::parse(text).unwrap()), constraints(text));
+        let mut closed = 0;
+        for seed in 0..30 {
+            let rules = Rules { least_mass: 1e-3, ..rules(600, seed) };
+            let one = answer(&constraints, 5, &rules).unwrap();
+            assert_eq!(examine(&grammar, one.text.as_bytes()), Verdict::Inside, "{name}: {}", one.text);
+            if one.finish == Finish::Budget {
+                closed += 1;
+                let mass: f64 = one.picks.iter().filter_map(|pick| pick.allowed_mass).product();
+                assert!(mass < rules.least_mass, "{name}: {mass} left, {}", one.text);
+                assert!(one.ids.len() < rules.max_tokens, "{name}: it ran on: {}", one.text);
+            }
+        }
+        assert!(closed > 0, "{name}: no answer was lost");
+    }
+}
