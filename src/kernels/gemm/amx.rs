@@ -8,8 +8,8 @@ use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
 use super::avx512::low_bits;
-use super::avx512bf16::{self, Target};
 use super::bf16::{Line, TILE_COLS};
+use super::{Target, avx512bf16};
 
 /// Rows of a register tile: two of sixteen, so that each tile that is loaded is used twice.
 pub(super) const TILE_ROWS: usize = 32;

@@ -3,6 +3,7 @@
 
 use std::arch::x86_64::*;
 
+use super::Target;
 use super::small::{Product, Strided};
 
 /// Rows of a register tile of [`product`] at most.
@@ -169,6 +170,28 @@ pub(super) unsafe fn transpose_floats(
 /// The lowest `count` ≤ 16 bits.
 pub(super) fn low_bits(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
+}
+
+/// Writes the sums of a tile, two vectors a row.
+///
+/// # Safety
+/// AVX-512F must be there; `to` must be exclusive and valid for `ROWS` rows of `to.width` ≤ 32 numbers.
+#[target_feature(enable = "avx512f")]
+#[inline]
+pub(super) unsafe fn write_tile<const ROWS: usize>(sums: [[__m512; 2]; ROWS], to: Target) {
+    let masks = [low_bits(to.width.min(16)), low_bits(to.width.saturating_sub(16))];
+    for (row, sums) in sums.into_iter().enumerate() {
+        for (part, (mut sum, mask)) in sums.into_iter().zip(masks).enumerate() {
+            let at = to.at.wrapping_add(row * to.stride + part * 16);
+            // SAFETY: unmasked lanes are columns of the target's row.
+            unsafe {
+                if to.add {
+                    sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, at), sum);
+                }
+                _mm512_mask_storeu_ps(at, mask, sum);
+            }
+        }
+    }
 }
 
 /// The lowest `count` ≤ 32 bits.

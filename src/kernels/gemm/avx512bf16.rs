@@ -5,7 +5,8 @@ use std::arch::x86_64::*;
 
 use half::bf16;
 
-use super::avx512::{low_bits, low_bits32, transpose};
+use super::Target;
+use super::avx512::{low_bits, low_bits32, transpose, write_tile};
 use super::bf16::{Line, TILE_COLS, TILE_ROWS};
 use crate::kernels::quantised::{PANEL, Panel, STRIP};
 
@@ -14,18 +15,6 @@ pub(super) fn available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512bf16")
-}
-
-/// Where a tile goes.
-pub(super) struct Target {
-    /// The tile's first element.
-    pub at: *mut f32,
-    /// Elements from one row to the next.
-    pub stride: usize,
-    /// Columns, at most [`TILE_COLS`].
-    pub width: usize,
-    /// Add to what is there instead of replacing it.
-    pub add: bool,
 }
 
 /// Rounds rows × k floats to bf16 and lays them out as `[pairs][rows]`; `packed` holds whole vectors of sixteen pairs,
@@ -276,17 +265,6 @@ unsafe fn tile_avx512<const ROWS: usize>(a: &[u32], b: &[Line], to: Target) {
         a_at = a_at.wrapping_add(ROWS);
         b_at = b_at.wrapping_add(2);
     }
-    let masks = [low_bits(to.width.min(16)), low_bits(to.width.saturating_sub(16))];
-    for (row, sums) in sums.into_iter().enumerate() {
-        for (part, (mut sum, mask)) in sums.into_iter().zip(masks).enumerate() {
-            let at = to.at.wrapping_add(row * to.stride + part * 16);
-            // SAFETY: unmasked lanes are columns of the target's row.
-            unsafe {
-                if to.add {
-                    sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, at), sum);
-                }
-                _mm512_mask_storeu_ps(at, mask, sum);
-            }
-        }
-    }
+    // SAFETY: the caller answers for `to`.
+    unsafe { write_tile(sums, to) };
 }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use super::slivers::Slivers;
 pub use super::slivers::Unit;
-use super::{Left, Shared, Write, amx, avx512bf16 as simd, blocks};
+use super::{Left, Shared, Target, Write, amx, avx512bf16 as simd, blocks};
 use crate::kernels::quantised::{Blocks, PANEL, STRIP};
 
 /// Rows of a register tile of vectors. 12 × 2 vectors of sums leave room for two of the weight and a broadcast.
@@ -234,7 +234,7 @@ impl Block {
                     let column = first_column + strip * TILE_COLS;
                     let width = TILE_COLS.min(first_column + columns - column);
                     let b = &block[strip * strip_lines..][..depth_pairs * 2];
-                    let to = simd::Target { at: dst.at(row * n + column), stride: n, width, add };
+                    let to = Target { at: dst.at(row * n + column), stride: n, width, add };
                     // SAFETY: the target's rows and columns lie in this task's own part of dst [m, n].
                     #[expect(unsafe_code, reason = "the tile is written through a raw pointer")]
                     unsafe {

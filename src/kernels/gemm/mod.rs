@@ -1,5 +1,5 @@
 //! Matrix products: f32 over strided views, a safe door to the `gemm` crate; and our own for frozen weights that are not
-//! f32, `bf16` on processors with bf16 units and `packed` on others.
+//! f32, `bf16` in products that round activations and `packed` in those that do not.
 //!
 //! Each element is one sum over k in an order fixed by the shapes: the crate splits work over rows and columns of the
 //! result only, never over k, so the number of threads does not change a bit.
@@ -115,6 +115,19 @@ impl Shared {
     fn at(self, index: usize) -> *mut f32 {
         self.0.wrapping_add(index)
     }
+}
+
+/// Where a register tile goes.
+#[cfg(target_arch = "x86_64")]
+struct Target {
+    /// The tile's first element.
+    at: *mut f32,
+    /// Elements from one row to the next.
+    stride: usize,
+    /// Columns that are written.
+    width: usize,
+    /// Add to what is there instead of replacing it.
+    add: bool,
 }
 
 /// (columns, slivers) of a task: enough tasks for the threads, as wide as that allows; columns are a multiple of `tile`

@@ -9,8 +9,7 @@ use std::cell::Cell;
 
 use rayon::prelude::*;
 
-use super::tiles::{self, Target};
-use super::{Left, Shared, Write, blocks, small};
+use super::{Left, Shared, Target, Write, blocks, small, tiles};
 
 /// Columns of a packed strip.
 pub const STRIP_COLS: usize = tiles::COLS;

@@ -3,8 +3,8 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512::low_bits;
-pub(super) use super::avx512bf16::Target;
+use super::Target;
+use super::avx512::write_tile;
 use crate::kernels::simd::{Level, level};
 
 /// Columns of a tile: two vectors of AVX-512, or two times two of AVX2.
@@ -88,19 +88,8 @@ unsafe fn tile_512<const ROWS: usize>(a: &[f32], b: &[f32], to: Target) {
         a_at = a_at.wrapping_add(ROWS);
         b_at = b_at.wrapping_add(COLS);
     }
-    let masks = [low_bits(to.width.min(16)), low_bits(to.width.saturating_sub(16))];
-    for (row, sums) in sums.into_iter().enumerate() {
-        for (part, (mut sum, mask)) in sums.into_iter().zip(masks).enumerate() {
-            let at = to.at.wrapping_add(row * to.stride + part * 16);
-            // SAFETY: unmasked lanes are columns of the target's row.
-            unsafe {
-                if to.add {
-                    sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, at), sum);
-                }
-                _mm512_mask_storeu_ps(at, mask, sum);
-            }
-        }
-    }
+    // SAFETY: the caller answers for `to`.
+    unsafe { write_tile(sums, to) };
 }
 
 #[target_feature(enable = "avx2,fma")]

@@ -149,10 +149,7 @@ unsafe fn nf4_strip<const COUNT: usize>(strip: &[u8], scales: &[[f32; STRIP]], x
                     let mut codes = load(at.wrapping_add(half * 32));
                     for i in 0..8 {
                         // The lowest three bits choose among eight levels, the fourth between the halves.
-                        let lower = _mm256_permutevar8x32_ps(levels[0], codes);
-                        let upper = _mm256_permutevar8x32_ps(levels[1], codes);
-                        let which = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(codes));
-                        add(&mut sums, half, eight * 8 + i, _mm256_blendv_ps(lower, upper, which), &x);
+                        add(&mut sums, half, eight * 8 + i, nf4_levels(levels, codes), &x);
                         codes = _mm256_srli_epi32::<4>(codes);
                     }
                 }
@@ -255,6 +252,14 @@ fn store<const COUNT: usize>(totals: [Halves; COUNT]) -> Sums<COUNT> {
     })
 }
 
+/// The levels of the lowest four bits of eight words.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn nf4_levels(levels: [__m256; 2], codes: __m256i) -> __m256 {
+    let [lower, upper] = levels.map(|levels| _mm256_permutevar8x32_ps(levels, codes));
+    _mm256_blendv_ps(lower, upper, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(codes)))
+}
+
 /// 32 columns of NF4 codes in f32. (The panels of the other forms are plain loops, which compilers make vectors of; a table is
 /// looked up number by number there.)
 pub(super) fn nf4_panel(codes: &[u8], scales: &[f32; STRIP], into: &mut Panel) {
@@ -273,12 +278,8 @@ unsafe fn nf4_panel_avx2(codes: &[u8], scales: &[f32; STRIP], into: &mut Panel) 
             for (eight, columns) in into.chunks_exact_mut(8).enumerate() {
                 let mut codes = load(codes.as_ptr().wrapping_add(eight * 64 + half * 32));
                 for column in columns {
-                    let lower = _mm256_permutevar8x32_ps(levels[0], codes);
-                    let upper = _mm256_permutevar8x32_ps(levels[1], codes);
-                    let which = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(codes));
-                    let level = _mm256_blendv_ps(lower, upper, which);
                     let to = column.as_mut_ptr().wrapping_add(half * 8);
-                    _mm256_storeu_ps(to, _mm256_mul_ps(level, scales));
+                    _mm256_storeu_ps(to, _mm256_mul_ps(nf4_levels(levels, codes), scales));
                     codes = _mm256_srli_epi32::<4>(codes);
                 }
             }
