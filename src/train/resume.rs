@@ -44,7 +44,7 @@ pub(super) fn check_identity(saved: &Identity, now: &Identity, path: &Path) -> R
             return Err(Problem::input(format!("{} was trained with other {what}", path.display()))
                 .detail(format!("then  {}", shown(before)))
                 .detail(format!("now   {}", shown(after)))
-                .hint("give the same --dataset and --base-model, or start anew with --restart or another --output")
+                .hint("give the same --dataset, --base-model and --new-tokenizer, or start anew with --restart or another --output")
                 .into());
         }
     }
